@@ -5,11 +5,10 @@ needs nothing but its own settings. No secret stands here: a database is named b
 variable that holds its URL.
 """
 
+import re
 from typing import Annotated, Literal
 
 import pydantic
-import sqlalchemy.engine
-import sqlalchemy.exc
 
 from components.ingest.durations import Duration, SignedDuration, format_duration
 
@@ -24,6 +23,7 @@ SensorAggregate = Literal[
 ColumnType = Literal["int", "float", "bool", "text", "bytes", "time"]
 
 _FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
+_SECRET = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
 Name = Annotated[str, pydantic.Field(min_length=1)]
 
 
@@ -86,16 +86,30 @@ class SqlSource(pydantic.BaseModel):
     def _url_without_password(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        # Importing SQLAlchemy takes longer than all the rest of the settings.
+        import sqlalchemy.engine
+        import sqlalchemy.exc
+
         try:
             url = sqlalchemy.engine.make_url(value)
-        except sqlalchemy.exc.ArgumentError:
+        except (sqlalchemy.exc.ArgumentError, ValueError):
             raise ValueError(
                 "expected a SQLAlchemy URL such as 'sqlite:///data/plant.db'"
             ) from None
-        if url.password is not None:
+        if url.password is not None or any(_SECRET.search(key) for key in url.query):
             raise ValueError(
                 "a password must not stand in settings: put the URL into an environment variable "
                 "and name it as url_env"
+            )
+        return value
+
+    @pydantic.field_validator("url_env")
+    @classmethod
+    def _url_env_is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError(
+                "expected the name of an environment variable such as 'PLANT_DB_URL', not what it "
+                "holds"
             )
         return value
 
