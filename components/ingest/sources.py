@@ -196,7 +196,8 @@ class SensorTime(pydantic.BaseModel):
                         parse_duration(offset)
                     except ValueError:
                         raise ValueError(
-                            f"{gateway}: {offset!r}: expected a duration such as '-90s', or 'estimate'"
+                            f"{gateway}: {offset!r}: expected a duration such as '-90s', or "
+                            "'estimate'"
                         ) from None
         return value
 
