@@ -1,0 +1,170 @@
+"""TFRecord files: records of bytes, framed with checksums, gzip compressed, whole or absent.
+
+Framing and compression run in C; TensorFlow is not imported. The format (a record is its length,
+the length's checksum, the data, the data's checksum) is that of
+https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h
+
+Paths may be local or, with a scheme such as ``gs://``, whatever TFX's file systems open.
+"""
+
+import gzip
+import struct
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import google_crc32c
+import numpy as np
+import typing_extensions
+
+_COMPRESSION_LEVEL = 1
+_READ_CHUNK = 1 << 20
+_FRAME = np.dtype([("length", "<u8"), ("crc", "<u4")])
+_HEAD = struct.Struct("<QI")
+
+
+class RecordWriter:
+    """Writes one TFRecord file; a context manager.
+
+    Records go to a temporary file beside ``path``, which takes its name on a clean exit and is
+    removed on an error: under its own name the file is either absent or whole. A file without
+    records is valid too.
+
+    Attributes:
+      path: where the file will stand; gzip compressed if the name ends in ``.gz``.
+      rows: how many records have been written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = str(path)
+        self.rows = 0
+        folder, _, name = self.path.rpartition("/")
+        self._temporary = f"{folder or '.'}/.{name}.{uuid.uuid4().hex}"
+        self._gzip = (
+            zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if name.endswith(".gz") else None
+        )
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> typing_extensions.Self:
+        folder = self._temporary.rpartition("/")[0]
+        if is_remote(folder):
+            remote().makedirs(folder)
+        else:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        self._file = _open(self._temporary, "wb")
+        return self
+
+    def write_records(self, records: list[bytes]) -> None:
+        """Adds records."""
+        if self._file is None:
+            raise ValueError(f"{self.path} is not open: use it in a with statement")
+        framed = _frame(records)
+        self._file.write(self._gzip.compress(framed) if self._gzip else framed)
+        self.rows += len(records)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        assert self._file is not None
+        try:
+            if kind is None and self._gzip:
+                self._file.write(self._gzip.flush())
+            self._file.close()
+            if kind is None:
+                _rename(self._temporary, self.path)
+        finally:
+            self._file = None
+            _remove(self._temporary)
+
+
+def read_records(files: Iterable[str]) -> Iterator[bytes]:
+    """Yields the records of TFRecord files, gzip compressed where the name ends in ``.gz``.
+
+    Raises:
+      ValueError: for a file that is cut short or damaged.
+    """
+    for path in files:
+        with _open(path, "rb") as raw:
+            stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
+            try:
+                yield from _unframe(path, stream)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _frame(records: list[bytes]) -> bytes:
+    """Records as they stand in an uncompressed TFRecord file."""
+    count = len(records)
+    heads = np.empty(count, _FRAME)
+    heads["length"] = np.fromiter(map(len, records), np.uint64, count)
+    lengths = heads["length"].tobytes()
+    parts = [lengths[at : at + 8] for at in range(0, 8 * count, 8)]
+    heads["crc"] = _masked(parts)
+    head_bytes, foot_bytes = heads.tobytes(), _masked(records).tobytes()
+    framed: list[bytes] = [b""] * (3 * count)
+    framed[0::3] = [head_bytes[at : at + 12] for at in range(0, 12 * count, 12)]
+    framed[1::3] = records
+    framed[2::3] = [foot_bytes[at : at + 4] for at in range(0, 4 * count, 4)]
+    return b"".join(framed)
+
+
+def _masked(parts: list[bytes]) -> np.ndarray:
+    """TFRecord's masked CRC-32C of each part, uint32[n]."""
+    crc = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
+    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
+
+
+def _unframe(path: str, stream: Any) -> Iterator[bytes]:
+    """Records of a file: each one's length tells where the next begins, so this must walk."""
+    rest = b""
+    while chunk := stream.read(_READ_CHUNK):
+        data = rest + chunk
+        at, end, records, sums = 0, len(data), [], []
+        while at + 12 <= end:
+            length, sum_of_length = _HEAD.unpack_from(data, at)
+            after = at + 16 + length
+            if after > end:
+                if _masked([data[at : at + 8]])[0] != sum_of_length:
+                    raise ValueError(f"{path} is damaged: a length's checksum is wrong")
+                break
+            records.append(data[at + 12 : after - 4])
+            sums.append(data[after - 4 : after])
+            at = after
+        stored = np.frombuffer(b"".join(sums), "<u4")
+        wrong = np.flatnonzero(stored != _masked(records))
+        if len(wrong):
+            raise ValueError(f"{path} is damaged: a record's checksum is wrong")
+        yield from records
+        rest = data[at:]
+    if rest:
+        raise ValueError(f"{path} is cut short: its last record is not whole")
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path has a scheme, such as ``gs://``."""
+    return "://" in path
+
+
+def remote() -> Any:
+    """TFX's file systems."""
+    from tfx.dsl.io import fileio
+
+    return fileio
+
+
+def _open(path: str, mode: str) -> IO[bytes]:
+    return remote().open(path, mode) if is_remote(path) else Path(path).open(mode)
+
+
+def _rename(source: str, target: str) -> None:
+    if is_remote(target):
+        remote().rename(source, target, overwrite=True)
+    else:
+        Path(source).replace(target)
+
+
+def _remove(path: str) -> None:
+    if not is_remote(path):
+        Path(path).unlink(missing_ok=True)
+    elif remote().exists(path):
+        remote().remove(path)
