@@ -1,0 +1,1 @@
+"""The pipeline: settings, definition, runners and the command line."""

@@ -1,0 +1,59 @@
+"""The command line: ``python -m pipeline VERB``.
+
+Verbs are imported when they are called, so that help and light verbs answer at once.
+"""
+
+import importlib
+import sys
+
+import click
+
+_VERBS = {
+    # verb: (module:command, what the list of verbs says)
+    "doctor": ("pipeline.doctor:command", "Say what this machine has and lacks, and how to mend it."),
+    "check": ("pipeline.check:command", "Validate settings and try each source."),
+    "demo": ("pipeline.demo:command", "Make the simulated plant's data."),
+    "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),
+    "schema": ("pipeline.schema:command", "Infer, compare and accept the data's schema."),
+    "versions": ("pipeline.versions:command", "List the model's released versions."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a verb's module when the verb is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order in which a new user needs them."""
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the verb's command."""
+        if cmd_name not in _VERBS:
+            return None
+        module, attribute = _VERBS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in _VERBS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--settings",
+    "settings_path",
+    default="settings.yaml",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="The settings file.",
+)
+@click.pass_context
+def main(ctx: click.Context, settings_path: str) -> None:
+    """From SQL and sensor data to a checked, released model."""
+    ctx.obj = settings_path
+
+
+if __name__ == "__main__":
+    sys.exit(main(prog_name="python -m pipeline"))

@@ -1,0 +1,187 @@
+"""The pipeline, read from top to bottom: which stage gets what from which.
+
+The same definition runs under LocalDagRunner and compiles for Kubeflow Pipelines; what differs
+comes in through ``RunInputs``.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from tfx.components import ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2
+
+from components.anomaly_gate.component import AnomalyGate
+from components.champion.component import Champion
+from components.curated_schema.component import CuratedSchema
+from components.ingest.durations import format_duration
+from components.ingest.sources import SqlSource
+from components.model_evaluator.component import Evaluator
+from components.model_evaluator.config import eval_config
+from components.point_in_time_join.component import PointInTimeJoin
+from components.sensor_example_gen.component import SensorExampleGen
+from components.sql_example_gen.component import SqlExampleGen
+from components.version_pusher.component import VersionPusher
+from pipeline import fingerprint
+from pipeline.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInputs:
+    """What a run needs beside the settings.
+
+    Attributes:
+      as_of: the instant at which the run stands, ISO 8601.
+      watermarks: by source, a text that changes when its data may have changed.
+      release_state: a text that changes when another version serves.
+      schema_fingerprint: a text that changes with the curated schema's content.
+      trainer_config: features, label and training as trainer/ reads them.
+      lineage: what the release record says of where a version comes from.
+      pipeline_root: folder or bucket of the artifacts.
+      metadata_path: ML Metadata's SQLite file; None where the platform keeps metadata.
+      beam_args: arguments of the stages that run on Beam.
+      cache: whether stages with the same inputs are taken from an earlier run.
+    """
+
+    as_of: str
+    watermarks: dict[str, str]
+    release_state: str
+    schema_fingerprint: str
+    trainer_config: dict[str, Any]
+    lineage: dict[str, str]
+    pipeline_root: str
+    metadata_path: str | None
+    beam_args: list[str]
+    cache: bool = True
+
+
+def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
+    """Wires the stages.
+
+    Args:
+      settings: the project's settings.
+      inputs: what differs from run to run and from platform to platform.
+    """
+    read = {
+        name: _example_gen(settings, inputs, name) for name in settings.sources
+    }
+    spine = read[settings.spine]
+    joined = PointInTimeJoin(
+        spine=spine.outputs["examples"],
+        sources={n: r.outputs["examples"] for n, r in read.items() if r is not spine},
+        settings=settings.join_settings(),
+        as_of=inputs.as_of,
+        code=fingerprint.component("point_in_time_join"),
+    )
+
+    statistics = StatisticsGen(examples=joined.outputs["examples"])
+    schema = CuratedSchema(
+        schema_file=settings.schema_file,
+        fingerprint=inputs.schema_fingerprint,
+        code=fingerprint.component("curated_schema"),
+    )
+    champion = Champion(
+        directory=settings.serving.model_directory,
+        state=inputs.release_state,
+        code=fingerprint.component("champion", "serving"),
+    )
+    validated = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    )
+    gate = AnomalyGate(
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        anomalies=validated.outputs["anomalies"],
+        baseline_statistics=champion.outputs["statistics"],
+        settings=settings.validation.model_dump_json(),
+        code=fingerprint.component("anomaly_gate"),
+    )
+
+    model_code = {"config": inputs.trainer_config, "code": fingerprint.code("trainer")}
+    transformed = Transform(
+        examples=joined.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="trainer.preprocessing.preprocessing_fn",
+        custom_config=model_code,
+        disable_statistics=True,
+    )
+    transformed.add_upstream_node(gate)
+    trained = Trainer(
+        run_fn="trainer.run.run_fn",
+        examples=transformed.outputs["transformed_examples"],
+        transform_graph=transformed.outputs["transform_graph"],
+        schema=schema.outputs["schema"],
+        # Zero steps: epochs and the size of the data say how long training goes on.
+        train_args=trainer_pb2.TrainArgs(num_steps=0),
+        eval_args=trainer_pb2.EvalArgs(num_steps=0),
+        custom_config=model_code,
+    )
+    evaluated = Evaluator(
+        examples=joined.outputs["examples"],
+        model=trained.outputs["model"],
+        baseline_model=champion.outputs["model"],
+        schema=schema.outputs["schema"],
+        eval_config=eval_config(
+            settings.label.name, settings.label.task, settings.evaluation.model_dump()
+        ),
+    )
+    pushed = VersionPusher(
+        model=trained.outputs["model"],
+        model_blessing=evaluated.outputs["blessing"],
+        evaluation=evaluated.outputs["evaluation"],
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        directory=settings.serving.model_directory,
+        keep=settings.serving.keep_versions,
+        lineage=json.dumps(inputs.lineage, sort_keys=True),
+        code=fingerprint.component("version_pusher", "serving"),
+    )
+
+    metadata = (
+        sqlite_metadata_connection_config(inputs.metadata_path) if inputs.metadata_path else None
+    )
+    return Pipeline(
+        pipeline_name=settings.project.name,
+        pipeline_root=inputs.pipeline_root,
+        metadata_connection_config=metadata,
+        components=[
+            *read.values(),
+            joined,
+            statistics,
+            schema,
+            champion,
+            validated,
+            gate,
+            transformed,
+            trained,
+            evaluated,
+            pushed,
+        ],
+        enable_cache=inputs.cache,
+        beam_pipeline_args=inputs.beam_args,
+    )
+
+
+def _example_gen(
+    settings: Settings, inputs: RunInputs, name: str
+) -> SqlExampleGen | SensorExampleGen:
+    source = settings.sources[name]
+    what = {
+        "name": name,
+        "source": source.model_dump_json(),
+        "as_of": inputs.as_of,
+        "split": settings.split.model_dump_json(),
+        "horizon": format_duration(settings.label.horizon),
+        "watermark": inputs.watermarks[name],
+    }
+    if isinstance(source, SqlSource):
+        reader = SqlExampleGen(
+            **what,
+            spine=int(name == settings.spine),
+            code=fingerprint.component("sql_example_gen"),
+        )
+    else:
+        reader = SensorExampleGen(**what, code=fingerprint.component("sensor_example_gen"))
+    return reader.with_id(f"{type(reader).__name__}-{name}")

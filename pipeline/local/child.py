@@ -1,0 +1,92 @@
+"""The process that runs the stages.
+
+It writes nothing to a terminal: what it logs goes to the run's log, what libraries print to the
+run's output file, and what people should see goes as events to the process that started it. It
+ends when that process ends, however it ends.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+import traceback
+from typing import Any
+
+from pipeline.local import logs
+from pipeline.local.events import Event, EventWriter
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(folder: str, descriptor: str) -> int:
+    """Runs what ``plan.json`` in the run's folder asks for.
+
+    Args:
+      folder: the run's folder.
+      descriptor: the number of the file descriptor that events go to.
+
+    Returns:
+      0, or 1 if a stage failed.
+    """
+    _end_with_parent()
+    run_folder = pathlib.Path(folder)
+    plan: dict[str, Any] = json.loads((run_folder / "plan.json").read_text(encoding="utf-8"))
+    formatter = logs.log_to(run_folder / "log.jsonl", plan["run_id"])
+    events = EventWriter(int(descriptor))
+    try:
+        # TFX is imported here and not above: it takes ten seconds and more, and the events that
+        # tell so must come first.
+        from pipeline.local import stages
+
+        stages.run(plan, events, formatter)
+    except Exception as error:
+        logging.exception("The run failed.")
+        events.send(
+            Event(
+                "error",
+                text=_message(error),
+                detail=traceback.format_exc(),
+                node=formatter.node,
+                ok=False,
+            )
+        )
+        return 1
+    return 0
+
+
+def _message(error: BaseException) -> str:
+    """The first cause's own words: Beam and TFX wrap it in their own, with a traceback inside."""
+    from components.ingest.errors import DataError
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, DataError) or type(seen).__name__ == "AnomalyError":
+            return str(seen)
+        seen = seen.__cause__ or seen.__context__
+    return f"{type(error).__name__}: {error}"
+
+
+def _end_with_parent() -> None:
+    """Ends this process and what it started when the one that shows the run is gone."""
+
+    def stop(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
+        os._exit(128 + signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:
+            raise SystemExit("the process that started this run is gone")
+
+
+if __name__ == "__main__":
+    # os._exit: TensorFlow's and Beam's threads can hold up an ordinary exit for seconds.
+    code = main(*sys.argv[1:])
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,232 @@
+"""The verb ``run``: the pipeline on this machine, with a live table of its stages."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from components.ingest.errors import DataError
+from pipeline.local import plan as planning
+from pipeline.local.events import Event
+from pipeline.local.process import StagesProcess
+from pipeline.local.table import StageTable, live
+from pipeline.settings import Settings, SettingsError, load_settings
+
+
+@click.command()
+@click.option(
+    "--as-of",
+    metavar="T",
+    help="Stand at this time: an ISO 8601 time, 'now' or 'latest'. Default: as the settings say.",
+)
+@click.option("--from", "from_nodes", metavar="NODE", multiple=True, help="Begin at this stage.")
+@click.option("--to", "to_nodes", metavar="NODE", multiple=True, help="End after this stage.")
+@click.option("--no-cache", is_flag=True, help="Run stages whose inputs did not change, too.")
+@click.pass_obj
+def command(
+    settings_path: str,
+    as_of: str | None,
+    from_nodes: tuple[str, ...],
+    to_nodes: tuple[str, ...],
+    no_cache: bool,
+) -> None:
+    """Run the pipeline on this machine: ingest, join, validate, train, evaluate, push.
+
+    Ends with 0 if every stage ran, whether a version was pushed or not, and with 1 if one failed.
+    Ctrl-C stops it cleanly; calling it again goes on from what is cached.
+    """
+    console = Console()
+    path = pathlib.Path(settings_path)
+    with contextlib.ExitStack() as held:
+        try:
+            settings = load_settings(path)
+            held.enter_context(_alone(settings))
+            with console.status("looking at the sources …"):
+                plan = planning.make(
+                    settings,
+                    path,
+                    as_of=as_of,
+                    from_nodes=list(from_nodes),
+                    to_nodes=list(to_nodes),
+                    cache=not no_cache,
+                )
+        except (SettingsError, DataError, ValueError) as error:
+            console.print(f"[bold red]{type(error).__name__}[/]")
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            sys.exit(1)
+        sys.exit(execute(settings, plan, console))
+
+
+def execute(settings: Settings, plan: dict[str, Any], console: Console) -> int:
+    """Runs a plan in a process of its own and shows its stages.
+
+    Returns:
+      0; 1 where a stage failed; 130 where it was interrupted.
+    """
+    folder = pathlib.Path(settings.run.directory).absolute() / "runs" / plan["run_id"]
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps(plan, indent=2), encoding="utf-8")
+    console.print(
+        f"[bold]{escape(settings.project.name)}[/] as of {plan['inputs']['as_of']}"
+        f"  [dim]run {plan['run_id']}[/]"
+    )
+    began = time.monotonic()
+    table = StageTable()
+    record = RunRecord(folder, plan)
+    record.write("running", table)
+    outcome = Outcome()
+    process = StagesProcess(folder)
+    with _interruptible():
+        try:
+            with live(table, console) if console.is_terminal else contextlib.nullcontext():
+                for event in process.events():
+                    table.apply(event)
+                    outcome.apply(event)
+                    if not console.is_terminal:
+                        _print_line(console, event)
+            code = process.wait()
+        except KeyboardInterrupt:
+            console.print("stopping …")
+            process.stop()
+            table.end_running("stopped")
+            _print_table(console, table)
+            record.write("stopped", table)
+            console.print("[yellow]Stopped.[/] Call run again to go on: finished stages are cached.")
+            return 130
+    if code:
+        table.end_running("failed")
+    _print_table(console, table)
+    record.write("failed" if code else "done", table, outcome)
+    seconds = time.monotonic() - began
+    if code:
+        _print_failure(console, outcome, code, folder)
+        return 1
+    if outcome.decision is not None:
+        style = "bold green" if outcome.decision.ok else "bold yellow"
+        console.print(f"[{style}]{escape(outcome.decision.text)}[/]")
+    console.print(f"[dim]{seconds:.0f} s, log in {_shown(folder / 'log.jsonl')}[/]")
+    return 0
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What of the events matters in the end."""
+
+    decision: Event | None = None
+    error: Event | None = None
+
+    def apply(self, event: Event) -> None:
+        """Takes in one event."""
+        if event.kind == "decision":
+            self.decision = event
+        elif event.kind == "error":
+            self.error = event
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """``run.json`` in the run's folder: what later runs and reports read of this one."""
+
+    folder: pathlib.Path
+    plan: dict[str, Any]
+
+    def write(self, state: str, table: StageTable, outcome: Outcome | None = None) -> None:
+        """Writes it anew; a reader sees the old one or the new one, never half of one."""
+        fields = {
+            "run_id": self.plan["run_id"],
+            "state": state,
+            "as_of": self.plan["inputs"]["as_of"],
+            "nodes": table.states,
+            "seconds": table.seconds,
+            "decision": outcome.decision.text if outcome and outcome.decision else "",
+            "error": outcome.error.text if outcome and outcome.error else "",
+        }
+        staged = self.folder / ".run.json"
+        staged.write_text(json.dumps(fields, indent=2), encoding="utf-8")
+        staged.replace(self.folder / "run.json")
+
+
+def _print_table(console: Console, table: StageTable) -> None:
+    # Off a terminal each stage was printed as it ended.
+    if console.is_terminal:
+        console.print(table)
+
+
+def _print_line(console: Console, event: Event) -> None:
+    if event.kind == "phase":
+        console.print(f"[dim]{escape(event.text)} …[/]")
+    elif event.kind == "stage" and event.state != "running":
+        text = f"  {event.text}" if event.text else ""
+        console.print(
+            f"{event.state:8}{event.node}  {event.seconds:.1f} s{text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _print_failure(console: Console, outcome: Outcome, code: int, folder: pathlib.Path) -> None:
+    if outcome.error is not None:
+        where = f"{outcome.error.node} failed." if outcome.error.node else "The run failed."
+        console.print(f"[bold red]{escape(where)}[/]")
+        console.print(outcome.error.text, markup=False, highlight=False, soft_wrap=True)
+    elif code < 0:
+        name = signal.Signals(-code).name
+        console.print(
+            f"[bold red]The run was ended by {name}.[/] "
+            + ("The machine may have run out of memory." if name == "SIGKILL" else "")
+        )
+    else:
+        console.print("[bold red]The run ended without a word.[/]")
+    console.print(
+        f"[dim]Full traceback in {_shown(folder / 'log.jsonl')}, what libraries printed in "
+        f"{_shown(folder / 'output.txt')}[/]",
+        soft_wrap=True,
+    )
+
+
+def _shown(path: pathlib.Path) -> str:
+    try:
+        return str(path.relative_to(pathlib.Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Refuses a second run on the same folder: two would write to one ML Metadata store."""
+    folder = pathlib.Path(settings.run.directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another run is under way in {folder}: wait for it, or set run.directory to "
+                "another folder"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM, which schedulers send, stops a run as cleanly as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

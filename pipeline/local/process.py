@@ -1,0 +1,69 @@
+"""Starts the process that runs the stages and hands on its events."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from pipeline.local.events import Event
+
+GRACE_SECONDS = 10.0
+
+
+class StagesProcess:
+    """The child process and its events."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Starts it.
+
+        Args:
+          folder: the run's folder, with ``plan.json``.
+        """
+        reading, writing = os.pipe()
+        environment = os.environ | {
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
+            "PYTHONUNBUFFERED": "1",
+            # Beam's worker processes find the project's packages by this.
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(pathlib.Path.cwd()), os.environ.get("PYTHONPATH")])
+            ),
+        }
+        with (folder / "output.txt").open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.local.child", str(folder), str(writing)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[writing],
+                env=environment,
+                # A group of its own: Ctrl-C reaches this process only, which stops the run cleanly.
+                start_new_session=True,
+            )
+        os.close(writing)
+        self._events = os.fdopen(reading, encoding="utf-8")
+
+    def events(self) -> Iterator[Event]:
+        """The events until the process has ended."""
+        for line in self._events:
+            yield Event.from_json(line)
+
+    def wait(self) -> int:
+        """Waits for the end; the exit code, negative where a signal ended it."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Ends the process and all it started: asks first, and after a while does not."""
+        for stop_signal, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, 5.0)):
+            try:
+                os.killpg(self._process.pid, stop_signal)
+            except ProcessLookupError:
+                break
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline and self._process.poll() is None:
+                time.sleep(0.05)
+            if self._process.poll() is not None and stop_signal == signal.SIGKILL:
+                break
+        self._process.wait()

@@ -1,0 +1,44 @@
+"""The stages' names, told from the settings alone, without importing TFX."""
+
+import difflib
+
+from components.ingest.sources import SqlSource
+from pipeline.settings import Settings
+
+_AFTER_INGEST = (
+    "PointInTimeJoin",
+    "StatisticsGen",
+    "CuratedSchema",
+    "Champion",
+    "ExampleValidator",
+    "AnomalyGate",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "VersionPusher",
+)
+
+
+def example_gen_id(settings: Settings, source: str) -> str:
+    """The name of the stage that reads a source."""
+    is_sql = isinstance(settings.sources[source], SqlSource)
+    return f"{'SqlExampleGen' if is_sql else 'SensorExampleGen'}-{source}"
+
+
+def node_ids(settings: Settings) -> list[str]:
+    """All stages, in the order in which they run."""
+    return [*(example_gen_id(settings, name) for name in settings.sources), *_AFTER_INGEST]
+
+
+def check_node(settings: Settings, option: str, node: str) -> None:
+    """Refuses a name that is no stage's.
+
+    Raises:
+      ValueError: with the nearest name and all names.
+    """
+    known = node_ids(settings)
+    if node in known:
+        return
+    near = difflib.get_close_matches(node, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{option} {node!r} is no stage{hint} Stages are: {', '.join(known)}")
