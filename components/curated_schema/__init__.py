@@ -1,0 +1,1 @@
+"""The curated schema, checked and handed to the pipeline."""

@@ -1,0 +1,244 @@
+"""What a settings file must agree on with itself, beyond each value being right alone."""
+
+import collections
+import fnmatch
+import re
+from collections.abc import Iterator
+
+from components.ingest.durations import format_duration
+from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.split import TimeSplit
+from pipeline.settings.errors import Problem
+from pipeline.settings.features import is_glob, near
+from pipeline.settings.models import Settings
+from pipeline.settings.windows import made_columns
+
+_PARAMETERS = ("begin", "end", "as_of")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
+
+
+def disagreements(settings: Settings) -> list[Problem]:
+    """Every way in which the settings contradict themselves, without lines."""
+    checks = (
+        _spine,
+        _databases,
+        _queries,
+        _columns,
+        _features,
+        _evaluation,
+        _split,
+        _ignored,
+        _nodes,
+    )
+    return [problem for check in checks for problem in check(settings)]
+
+
+def _spine(settings: Settings) -> Iterator[Problem]:
+    sources = settings.sources
+    if settings.spine not in sources:
+        yield Problem(
+            ("spine",),
+            f" is {settings.spine!r}: expected the name of a source; sources are "
+            f"{', '.join(sources)}{near(settings.spine, sources)}",
+        )
+        return
+    spine, path = sources[settings.spine], ("sources", settings.spine)
+    if not isinstance(spine, SqlSource):
+        yield Problem(
+            (*path, "kind"),
+            f" is {spine.kind!r}: expected 'sql', since this source is the spine: one row an "
+            "entity and a time, with the label",
+        )
+        return
+    for field in ("windows", "tolerance"):
+        if getattr(spine, field):
+            yield Problem(
+                (*path, field),
+                "the spine takes none: windows and tolerance belong to what is joined onto it",
+            )
+
+
+def _databases(settings: Settings) -> Iterator[Problem]:
+    for name, source in settings.sources.items():
+        if isinstance(source, SqlSource) and not (source.url or source.url_env):
+            yield Problem(
+                ("sources", name, "url_env"),
+                "missing: the environment variable that holds the database's URL, such as "
+                "'PLANT_DB_URL' (or url, for a URL without a password); other sources take the "
+                "spine's",
+            )
+
+
+def _queries(settings: Settings) -> Iterator[Problem]:
+    for name, source in settings.sources.items():
+        if not isinstance(source, SqlSource):
+            continue
+        for field in ("query", "watermark"):
+            text = _QUOTED.sub(" ", getattr(source, field) or "")
+            for parameter in dict.fromkeys(_BOUND.findall(text)):
+                if parameter not in _PARAMETERS:
+                    yield Problem(
+                        ("sources", name, field),
+                        f"takes parameter ':{parameter}', which isn't bound: expected :begin, "
+                        f":end or :as_of{near(parameter, _PARAMETERS)}",
+                    )
+        if source.known_at == source.time:
+            yield Problem(
+                ("sources", name, "known_at"),
+                f" is {source.time!r}, as is time: leave it out where rows are known at once",
+            )
+        if source.entity == source.time:
+            yield Problem(
+                ("sources", name, "time"),
+                f" is {source.time!r}, as is entity: expected two columns",
+            )
+
+
+def _columns(settings: Settings) -> Iterator[Problem]:
+    """No two columns of the joined examples may have one name."""
+    folded = collections.defaultdict(list)
+    for name in settings.sources:
+        folded[name.lower()].append(name)
+    for names in folded.values():
+        for name in names[1:]:
+            yield Problem(
+                ("sources", name),
+                f"differs from {names[0]!r} in case only; node ids on Kubernetes don't tell "
+                "them apart",
+            )
+    spine = settings.sources.get(settings.spine)
+    taken = {settings.label.name: "the label"}
+    if isinstance(spine, SqlSource):
+        if settings.label.name in (spine.entity, spine.time, spine.known_at):
+            yield Problem(
+                ("label", "name"),
+                f" is {settings.label.name!r}, which is the spine's entity or a time: expected "
+                "the column that is predicted",
+            )
+        taken |= {spine.entity: "the spine's entity", spine.time: "the spine's time"}
+    for name, source in settings.sources.items():
+        if name == settings.spine:
+            continue
+        seen: set[str] = set()
+        for column in made_columns(name, source):
+            if column in taken or column in seen:
+                also = taken.get(column, "another window's column")
+                yield Problem(
+                    ("sources", name, "windows"),
+                    f"makes column {column!r}, which is the name of {also} too",
+                )
+            seen.add(column)
+
+
+def _features(settings: Settings) -> Iterator[Problem]:
+    listed = settings.features.listed()
+    first: dict[str, str] = {}
+    for kind, name in listed:
+        if name == settings.label.name:
+            yield Problem(
+                ("features", kind),
+                f"lists the label, {name!r}: a model that reads its answer learns nothing",
+            )
+        elif name in first:
+            where = "twice" if first[name] == kind else f"under {first[name]} too"
+            yield Problem(("features", kind), f"lists {name!r}, which stands {where}")
+        first.setdefault(name, kind)
+        yield from _made(settings, ("features", kind), name)
+    for name in settings.features.exclude:
+        if name == settings.label.name:
+            yield Problem(
+                ("features", "exclude"), f"lists the label, {name!r}, which is never a feature"
+            )
+
+
+def _made(settings: Settings, path: tuple[str, ...], name: str) -> Iterator[Problem]:
+    """A name with the prefix of a source whose columns are all known must be one of them."""
+    source_name = name.partition("_")[0]
+    source = settings.sources.get(source_name)
+    if source is None or source_name == settings.spine or "_" not in name:
+        return
+    if isinstance(source, SqlSource) and not source.windows:
+        return
+    made = made_columns(source_name, source)
+    if not (fnmatch.filter(made, name) if is_glob(name) else name in made):
+        yield Problem(
+            path,
+            f"lists {name!r}, which the windows of source {source_name!r} don't make"
+            + near(name, made),
+        )
+
+
+def _evaluation(settings: Settings) -> Iterator[Problem]:
+    for index, columns in enumerate(settings.evaluation.slices):
+        path = ("evaluation", "slices", index)
+        for name in columns:
+            yield from _made(settings, path, name)  # type: ignore[arg-type]
+            if name == settings.label.name:
+                yield Problem(path, f"slices by the label, {name!r}: expected other columns")
+            if is_glob(name):
+                yield Problem(path, f"names {name!r}: expected columns by name, not by glob")
+        if len(set(columns)) < len(columns):
+            yield Problem(path, "names a column twice")
+    if settings.label.task == "regression":
+        chosen = "class_weights" in settings.training.model_fields_set
+        if chosen and settings.training.class_weights == "balanced":
+            yield Problem(
+                ("training", "class_weights"),
+                " is 'balanced', which a label of task 'regression' has no classes for: expected "
+                "'none'",
+            )
+
+
+def _split(settings: Settings) -> Iterator[Problem]:
+    split, horizon = settings.split, settings.label.horizon
+    stretch = split.train if isinstance(split, TimeSplit) else split.window
+    if horizon >= stretch:
+        key = "train" if isinstance(split, TimeSplit) else "window"
+        yield Problem(
+            ("label", "horizon"),
+            f" is {format_duration(horizon)!r}: expected less than split.{key}, which is "
+            f"{format_duration(stretch)!r}",
+        )
+    for name, source in settings.sources.items():
+        if not isinstance(source, SensorSource):
+            continue
+        for index, window in enumerate(source.windows):
+            if window.step > window.size:
+                yield Problem(
+                    ("sources", name, "windows", index, "every"),
+                    f" is {format_duration(window.step)!r}: expected at most size, which is "
+                    f"{format_duration(window.size)!r}; else readings fall between windows",
+                )
+
+
+def _ignored(settings: Settings) -> Iterator[Problem]:
+    for index, entry in enumerate(settings.validation.ignore):
+        name, colon, reason = entry.rpartition(":")
+        if not colon:
+            continue
+        # Only here, since the protobuf import is slower than the rest.
+        from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+        reasons = anomalies_pb2.AnomalyInfo.Type.keys()
+        if not name or reason not in reasons:
+            yield Problem(
+                ("validation", "ignore", index),
+                f" is {entry!r}: expected a feature, or feature:REASON with a reason of TFDV such "
+                f"as SCHEMA_NEW_COLUMN{near(reason.upper(), reasons)}",
+            )
+
+
+def _nodes(settings: Settings) -> Iterator[Problem]:
+    if settings.kubeflow is None or settings.spine not in settings.sources:
+        return
+    # Imported here: it imports Settings itself.
+    from pipeline.nodes import node_ids
+
+    known = node_ids(settings)
+    for name in settings.kubeflow.nodes:
+        if name != "__default__" and name not in known:
+            yield Problem(
+                ("kubeflow", "nodes", name),
+                f"is no node of this pipeline; nodes are {', '.join(known)}{near(name, known)}",
+            )

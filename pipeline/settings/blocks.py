@@ -1,0 +1,141 @@
+"""The smaller blocks of settings.yaml, each a model of its own."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from components.ingest.durations import SignedDuration
+from pipeline.settings.fields import (
+    FROZEN,
+    Count,
+    FolderName,
+    Number,
+    Positive,
+    ProjectName,
+    Switch,
+    Text,
+)
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+class Project(pydantic.BaseModel):
+    """What the project is called: the pipeline's name."""
+
+    model_config = FROZEN
+
+    name: ProjectName
+
+
+class Label(pydantic.BaseModel):
+    """What is predicted.
+
+    ``horizon`` is how far the label looks ahead; 0s where it is known at once.
+    """
+
+    model_config = FROZEN
+
+    name: Text
+    task: Task = "binary"
+    horizon: Annotated[SignedDuration, pydantic.Field(ge=0)] = 0
+
+
+class Validation(pydantic.BaseModel):
+    """What stops a run. ``ignore`` holds features, or ``feature:REASON`` with TFDV's reason.
+
+    Features may be globs. ``drift`` and ``skew`` say whether values that moved away from the
+    champion's training data, or from train to eval, stop the run or are only reported.
+    """
+
+    model_config = FROZEN
+
+    ignore: list[Text] = []
+    drift: Literal["stop", "report"] = "stop"
+    skew: Literal["stop", "report"] = "stop"
+
+
+class Training(pydantic.BaseModel):
+    """How the model is trained; read by trainer/."""
+
+    model_config = FROZEN
+
+    strategy: Literal["auto", "none", "mirrored", "multi_worker", "tpu"] = "auto"
+    mixed_precision: Switch = False
+    epochs: Count = 10
+    batch_size: Count = 256
+    learning_rate: Annotated[Positive, pydantic.Field(le=10)] = 0.001
+    hidden_layers: list[Count] = [64, 32]
+    dropout: Annotated[Number, pydantic.Field(ge=0, lt=1)] = 0.1
+    class_weights: Literal["balanced", "none"] = "balanced"
+    early_stopping_patience: Annotated[int, pydantic.Field(strict=True, ge=0)] = 3
+    seed: Annotated[int, pydantic.Field(strict=True, ge=0)] = 1
+
+
+class Metric(pydantic.BaseModel):
+    """What a metric must reach, and how far it may fall behind the model that serves.
+
+    ``min`` and ``may_drop`` fit metrics of which more is better, ``max`` and ``may_rise`` those of
+    which less is better.
+    """
+
+    model_config = FROZEN
+
+    min: Number | None = None
+    max: Number | None = None
+    may_drop: Annotated[Number, pydantic.Field(ge=0)] | None = None
+    may_rise: Annotated[Number, pydantic.Field(ge=0)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _bounds_fit_together(self) -> "Metric":
+        if self.min is not None and self.max is not None and not self.min < self.max:
+            raise ValueError(f"expected min below max, not {self.min:g} and {self.max:g}")
+        if self.may_drop is not None and self.may_rise is not None:
+            raise ValueError(
+                "may_drop and may_rise exclude each other: one says that more is better, the "
+                "other that less is"
+            )
+        return self
+
+
+class Evaluation(pydantic.BaseModel):
+    """Which metrics decide, and on which slices they are reported."""
+
+    model_config = FROZEN
+
+    metrics: dict[Text, Metric] = {}
+    slices: list[Annotated[list[Text], pydantic.Field(min_length=1)]] = []
+
+    @pydantic.field_validator("metrics", mode="before")
+    @classmethod
+    def _metrics_may_be_bare(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: {} if bounds is None else bounds for name, bounds in value.items()}
+        return value
+
+
+class Serving(pydantic.BaseModel):
+    """Where versions are released, and what the serving gate asks of them.
+
+    ``model`` is what the served model is called; the project's name where it is left out.
+    """
+
+    model_config = FROZEN
+
+    model: FolderName
+    directory: Text = "var/serving"
+    keep_versions: Annotated[int, pydantic.Field(strict=True, ge=2, le=1_000)] = 5
+    latency_p99_ms: Positive = 50.0
+
+    @property
+    def model_directory(self) -> str:
+        """The folder that holds the model's versions and their release record."""
+        return f"{self.directory.rstrip('/')}/{self.model}"
+
+
+class Run(pydantic.BaseModel):
+    """Where a local run keeps its data, and how many processes read it."""
+
+    model_config = FROZEN
+
+    directory: Text = "var"
+    beam_workers: Annotated[int, pydantic.Field(strict=True, ge=1, le=256)] = 1

@@ -1,0 +1,47 @@
+"""What belongs under a key that is missing."""
+
+import fnmatch
+
+from pipeline.settings.errors import Path
+
+_BELONGS = {
+    "project": "the project's name, as project: {name: plant-failures}",
+    "project.name": "what the project is called, such as 'plant-failures'",
+    "sources": "the data's sources: a spine and what is joined onto it",
+    "sources.*.kind": "expected 'sql' or 'sensor'",
+    "sources.*.query": "a SQL query; it may use :begin, :end and :as_of",
+    "sources.*.entity": "the column that says which machine, customer or site a row is about",
+    "sources.*.time": "the column that says when",
+    "sources.*.time.column": "the column that holds a reading's time",
+    "sources.*.path": "where the files lie, such as 'data/telemetry/**/*.jsonl'",
+    "sources.*.channels": "the measured quantities, as channels: {temperature: {}}",
+    "sources.*.windows": "the windows that readings are summed up over, as "
+    "[{size: 3h, every: 1h, aggregate: [mean, std]}]",
+    "sources.*.windows.*.size": "how long the window is, such as '3h'",
+    "sources.*.windows.*.aggregate": "what the window tells, such as [mean, std, count]",
+    "sources.*.partitions.column": "the column by which the query is cut into parts",
+    "sources.*.partitions.count": "into how many parts the query is cut",
+    "label": "what is predicted, as label: {name: fails_within_24h, horizon: 24h}",
+    "label.name": "the spine's column that is predicted",
+    "split": "how examples part, as split: {by: time, train: 60d, eval: 14d}",
+    "split.by": "expected 'time' or 'entity'",
+    "split.train": "how much time to train on, such as '60d'",
+    "split.eval": "how much time to evaluate on, such as '14d'; "
+    "with by: entity, a share such as 0.2",
+    "split.window": "how much time before as_of examples come from, such as '60d'",
+    "kubeflow.image": "the container image that the nodes run in",
+    "kubeflow.pipeline_root": "where artifacts lie, such as 'minio://mlpipeline/v2/artifacts'",
+    "kubeflow.nodes.*.accelerator.type": "the accelerator's type, such as 'nvidia.com/gpu'",
+    "kubeflow.nodes.*.secrets.*.secret": "the name of a Kubernetes secret",
+    "kubeflow.nodes.*.secrets.*.key": "the key in that secret",
+}
+
+
+def belongs(path: Path) -> str:
+    """Says what belongs under a key, for a message about its absence."""
+    plain = ".".join(str(part) for part in path)
+    for pattern, text in _BELONGS.items():
+        # A star stands for one key or list position, as many patterns differ in depth only.
+        if pattern.count(".") == len(path) - 1 and fnmatch.fnmatchcase(plain, pattern):
+            return text
+    return "a value is needed"

@@ -1,0 +1,138 @@
+"""The whole of settings.yaml as one typed tree. Sources and splits are in components/ingest/."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pydantic
+
+from components.ingest.durations import parse_instant
+from components.ingest.sources import Source, SqlSource
+from components.ingest.split import Split
+from pipeline.settings.blocks import Evaluation, Label, Project, Run, Serving, Training, Validation
+from pipeline.settings.features import FeatureError, Features, expand, trainer_features
+from pipeline.settings.fields import FROZEN, SourceName, Text, is_folder_name
+from pipeline.settings.kubeflow import Kubeflow
+
+if TYPE_CHECKING:
+    from components.curated_schema.schema_file import Column
+
+
+class Settings(pydantic.BaseModel):
+    """All of settings.yaml. Paths are relative to the folder that the command runs in."""
+
+    model_config = FROZEN | pydantic.ConfigDict(populate_by_name=True)
+
+    project: Project
+    as_of: str = "now"
+    spine: SourceName = "observations"
+    sources: Annotated[dict[SourceName, Source], pydantic.Field(min_length=1)]
+    label: Label
+    split: Split
+    schema_file: Annotated[Text, pydantic.Field(alias="schema")] = "schemas/schema.pbtxt"
+    validation: Validation = Validation()
+    features: Features = Features()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    serving: Serving
+    run: Run = Run()
+    kubeflow: Kubeflow | None = None
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        """Drops blocks without content, and names the served model after the project."""
+        if not isinstance(data, dict):
+            return data
+        data = {key: value for key, value in data.items() if value is not None}
+        project, serving = data.get("project"), data.get("serving", {})
+        name = project.get("name") if isinstance(project, dict) else None
+        if isinstance(serving, dict) and serving.get("model") is None:
+            # Without a right name the project's own error is the one to tell.
+            model = name if is_folder_name(name) else "unnamed"
+            data["serving"] = {**serving, "model": model}
+        return data
+
+    @pydantic.field_validator("as_of")
+    @classmethod
+    def _as_of_is_a_time(cls, value: str) -> str:
+        if value in ("now", "latest"):
+            return value
+        try:
+            parse_instant(value)
+        except ValueError as error:
+            raise ValueError(f"expected 'now' or 'latest', or {str(error)[9:]}") from None
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _sources_share_the_spines_database(self) -> "Settings":
+        spine = self.sources.get(self.spine)
+        if isinstance(spine, SqlSource):
+            database = {"url": spine.url, "url_env": spine.url_env}
+            for name, source in self.sources.items():
+                if isinstance(source, SqlSource) and not (source.url or source.url_env):
+                    self.sources[name] = source.model_copy(update=database)
+        return self
+
+    @property
+    def spine_source(self) -> SqlSource:
+        """The source with one row an entity and a time."""
+        source = self.sources[self.spine]
+        assert isinstance(source, SqlSource)
+        return source
+
+    @property
+    def other_sources(self) -> dict[str, Source]:
+        """The sources that are joined onto the spine, in the file's order."""
+        return {name: s for name, s in self.sources.items() if name != self.spine}
+
+    @property
+    def reserved_columns(self) -> tuple[str, ...]:
+        """Columns of the joined examples that are never features."""
+        spine = self.spine_source
+        known = (spine.known_at,) if spine.known_at else ()
+        return (self.label.name, spine.entity, spine.time, *known)
+
+    def trainer_config(self, columns: Mapping[str, "Column"]) -> dict[str, Any]:
+        """What trainer/ is given: JSON-able, with globs expanded to the schema's columns.
+
+        Args:
+          columns: the schema's columns, from `components.curated_schema.schema_file.columns`.
+
+        Raises:
+          FeatureError: for the first listed feature that the schema does not bear out, or if no
+            feature is left.
+        """
+        kinds, errors = expand(self.features, columns, self.reserved_columns)
+        if errors:
+            raise errors[0]
+        if not kinds:
+            raise FeatureError("numeric", "*", "leaves no feature: the schema has no other column")
+        training = self.training.model_dump()
+        if self.label.task == "regression":
+            training["class_weights"] = "none"
+        return {
+            "label": {"name": self.label.name, "task": self.label.task},
+            "features": trainer_features(self.features, kinds),
+            "training": training,
+        }
+
+    def gate_settings(self) -> str:
+        """What AnomalyGate is given as JSON: the label's name and the validation settings."""
+        return json.dumps(
+            {"label": self.label.name, **self.validation.model_dump()}, sort_keys=True
+        )
+
+    def join_settings(self) -> str:
+        """What PointInTimeJoin is given as JSON: spine, sources, split, horizon and label."""
+        full = self.model_dump(mode="json")
+        return json.dumps(
+            {
+                "spine": full["sources"][self.spine],
+                "sources": {name: full["sources"][name] for name in self.other_sources},
+                "split": full["split"],
+                "horizon": full["label"]["horizon"],
+                "label": self.label.name,
+            },
+            sort_keys=True,
+        )
