@@ -8,9 +8,10 @@ until 85 % of a part's life, 1 when it fails. Each channel's level on the grid o
     pressure     bar   96 + 9 L                                 - 10 s_seal                   + x_3
     rotation     rpm   410 + 60 L                               - 30 s_drive   - 6 s_bearing  + x_4
 
-plus a constant of each machine; x is AR(1) noise (0.97 an hour, deviation WANDER), and a reading adds
-white noise (deviation NOISE). Error codes come as Poisson events: each of a component's at
-``0.02 + 1.1 s`` a day, two nuisance codes at 0.05 a day whatever the wear, and one at every failure.
+plus a constant of each machine; x is AR(1) noise (0.97 an hour, deviation WANDER), and a reading
+adds white noise (deviation NOISE). Error codes come as Poisson events: each of a component's at
+``0.02 + 1.1 s`` a day, two nuisance codes at 0.05 a day whatever the wear, and one at every
+failure.
 """
 
 import dataclasses
