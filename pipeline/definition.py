@@ -95,7 +95,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         schema=schema.outputs["schema"],
         anomalies=validated.outputs["anomalies"],
         baseline_statistics=champion.outputs["statistics"],
-        settings=settings.validation.model_dump_json(),
+        settings=settings.gate_settings(),
         code=fingerprint.component("anomaly_gate"),
     )
 
