@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from components.ingest.durations import format_duration
 from components.ingest.sources import SensorSource, SqlSource
 from components.ingest.split import TimeSplit
-from pipeline.settings.errors import Problem
+from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import is_glob, near
 from pipeline.settings.models import Settings
 from pipeline.settings.windows import made_columns
 
 _PARAMETERS = ("begin", "end", "as_of")
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_BOUND = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
+# As sqlalchemy.text finds them: also in quotes, and not before `::`.
+_BOUND = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")
+_CAST = re.compile(r"(?<![:\w\\]):(\w+)::")
 
 
 def disagreements(settings: Settings) -> list[Problem]:
@@ -60,8 +61,14 @@ def _spine(settings: Settings) -> Iterator[Problem]:
 
 
 def _databases(settings: Settings) -> Iterator[Problem]:
+    spine = settings.sources.get(settings.spine)
+    if not isinstance(spine, SqlSource):
+        return
     for name, source in settings.sources.items():
-        if isinstance(source, SqlSource) and not (source.url or source.url_env):
+        # Without a database of their own other sources lack the spine's, which is told once.
+        inherits = name != settings.spine and not (spine.url or spine.url_env)
+        lacks = isinstance(source, SqlSource) and not (source.url or source.url_env)
+        if lacks and not inherits:
             yield Problem(
                 ("sources", name, "url_env"),
                 "missing: the environment variable that holds the database's URL, such as "
@@ -75,13 +82,23 @@ def _queries(settings: Settings) -> Iterator[Problem]:
         if not isinstance(source, SqlSource):
             continue
         for field in ("query", "watermark"):
-            text = _QUOTED.sub(" ", getattr(source, field) or "")
+            text = getattr(source, field) or ""
+            place: Path = ("sources", name, field)
+            cast = _CAST.search(text)
+            if cast:
+                yield Problem(
+                    place,
+                    f"takes '{cast.group()}', where a cast can't be told from the parameter: "
+                    f"expected CAST(:{cast.group(1)} AS …)",
+                )
+                continue
             for parameter in dict.fromkeys(_BOUND.findall(text)):
                 if parameter not in _PARAMETERS:
                     yield Problem(
-                        ("sources", name, field),
+                        place,
                         f"takes parameter ':{parameter}', which isn't bound: expected :begin, "
-                        f":end or :as_of{near(parameter, _PARAMETERS)}",
+                        f":end or :as_of{near(parameter, _PARAMETERS)} (a colon that is only text "
+                        "is written '\\:')",
                     )
         if source.known_at == source.time:
             yield Problem(
@@ -128,6 +145,7 @@ def _columns(settings: Settings) -> Iterator[Problem]:
                     ("sources", name, "windows"),
                     f"makes column {column!r}, which is the name of {also} too",
                 )
+                break
             seen.add(column)
 
 
@@ -152,7 +170,7 @@ def _features(settings: Settings) -> Iterator[Problem]:
             )
 
 
-def _made(settings: Settings, path: tuple[str, ...], name: str) -> Iterator[Problem]:
+def _made(settings: Settings, path: Path, name: str) -> Iterator[Problem]:
     """A name with the prefix of a source whose columns are all known must be one of them."""
     source_name = name.partition("_")[0]
     source = settings.sources.get(source_name)
@@ -171,9 +189,9 @@ def _made(settings: Settings, path: tuple[str, ...], name: str) -> Iterator[Prob
 
 def _evaluation(settings: Settings) -> Iterator[Problem]:
     for index, columns in enumerate(settings.evaluation.slices):
-        path = ("evaluation", "slices", index)
+        path: Path = ("evaluation", "slices", index)
         for name in columns:
-            yield from _made(settings, path, name)  # type: ignore[arg-type]
+            yield from _made(settings, path, name)
             if name == settings.label.name:
                 yield Problem(path, f"slices by the label, {name!r}: expected other columns")
             if is_glob(name):

@@ -37,7 +37,7 @@ _BOUNDS = {
     "less_than_equal": ("le", "of at most"),
 }
 # What stands here may hold a password, so that messages never repeat it.
-_UNSHOWN = {"url", "url_env", "token_env"}
+_UNSHOWN = {"url", "url_env", "token_env", "secrets"}
 _TAGS_AT = {("sources", 2): {"sql", "sensor"}, ("split", 1): {"time", "entity"}}
 
 
@@ -61,11 +61,22 @@ def problems_of(
         others = [(p, e) for p, e in entries if e is not entry and p[: len(path)] == path]
         if kind in _SHAPES and any(p != path or e["type"] not in _SHAPES for p, e in others):
             continue  # Another shape fits better, and its own error says what is wrong in it.
+        if kind == "literal_error" and any(e["type"] == "value_error" for p, e in others):
+            continue  # Told with the other's rule.
         if kind in _SHAPES:
             shapes = dict.fromkeys(_SHAPES[e["type"]] for p, e in [(path, entry), *others])
             problem = _shape(path, entry["input"], " or ".join(shapes))
         else:
+            if kind.startswith("union_tag"):
+                path = (*path, str(entry["ctx"]["discriminator"]).strip("'"))
             problem = Problem(path, _message(path, entry, data, model))
+            also = [
+                e["ctx"]["expected"]
+                for p, e in others
+                if p == path and "expected" in e.get("ctx", {})
+            ]
+            if kind == "value_error" and also:
+                problem = problem._replace(message=f"{problem.message}, or {also[0]}")
         if problem not in found:
             found.append(problem)
     return found
@@ -103,7 +114,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _shown(path: Path, value: Any) -> str:
-    if path and path[-1] in _UNSHOWN:
+    if not _UNSHOWN.isdisjoint(path):
         return " can't be used"
     if isinstance(value, dict):
         return " is a mapping"
@@ -126,18 +137,17 @@ def _message(
     if kind == "extra_forbidden":
         return "unknown key" + _suggest(str(path[-1]), _keys_at(model, path[:-1], data))
     if kind == "union_tag_not_found":
-        return f"missing: {belongs((*path, 'kind' if path[0] == 'sources' else 'by'))}"
+        return f"missing: {belongs(path)}"
     if kind == "union_tag_invalid":
         tags = [tag.strip("'") for tag in str(context["expected_tags"]).split(", ")]
-        key = str(context["discriminator"]).strip("'")
-        return f"{key} is {context['tag']!r}: expected {_choice(tags)}" + _meant(
-            context["tag"], tags
-        )
+        return f" is {context['tag']!r}: expected {_choice(tags)}"
     if kind == "literal_error":
         options = _literals(str(context["expected"]))
         return f"{_shown(path, value)}: expected {_choice(options)}" + _meant(value, options)
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
+        if isinstance(value, str):
+            return f"{_shown(path, value)}: expected a duration {words} {context[name]:g}s"
         return f"{_shown(path, value)}: expected a number {words} {context[name]:g}"
     if kind in ("string_too_short", "too_short"):
         what = "text" if kind == "string_too_short" else "at least one entry"
@@ -145,7 +155,7 @@ def _message(
     if kind == "too_long":
         return f"{_shown(path, value)}: expected at most {context['max_length']} entries"
     rule = entry["msg"].removeprefix("Value error, ")
-    if path and path[-1] in _UNSHOWN:
+    if "[key]" in entry["loc"] or not _UNSHOWN.isdisjoint(path):
         return rule
     whole = isinstance(value, dict | list) or not rule.startswith("expected")
     return rule if whole else f"{_shown(path, value)}: {rule}"
