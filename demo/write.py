@@ -113,14 +113,18 @@ def make_plant(
     _remove(staging)
     staging.mkdir(parents=True)
     url = database_url or f"sqlite:///{(staging / 'plant.db').as_posix()}"
-    with _filling(url, key) as connection:
-        counts, rows, files = _write_lines(options, staging, connection, tell)
-    tell(0.99, "truth")
-    summary = _summary(options, counts, rows, files)
-    _write_truth(options, staging, summary)
-    (staging / "plant.json").write_text(
-        json.dumps({"key": key, "own_file": database_url is None, **summary}, indent=2) + "\n"
-    )
+    try:
+        with _filling(url, key) as connection:
+            counts, rows, files = _write_lines(options, staging, connection, tell)
+        tell(0.99, "truth")
+        summary = _summary(options, counts, rows, files)
+        _write_truth(options, staging, summary)
+        (staging / "plant.json").write_text(
+            json.dumps({"key": key, "own_file": database_url is None, **summary}, indent=2) + "\n"
+        )
+    except BaseException:
+        _remove(staging)
+        raise
     _put_into_place(staging, place)
     tell(1.0, "done")
     return _locate(summary, place, database_url, written=True)
