@@ -1,0 +1,141 @@
+"""Clean readings put down by entity, so that windows are computed of a few entities at a time."""
+
+import uuid
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typing_extensions
+
+from components.ingest import tfrecord
+from components.ingest.sensor_quarantine import QUARANTINE
+from components.ingest.sensor_readings import Plan, hash_entities
+
+
+class WholeFile:
+    """A file that appears under its name only when it is whole; a context manager.
+
+    Attributes:
+      path: local, or with a scheme such as ``gs://`` whatever TFX's file systems open.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        folder, _, name = path.rpartition("/")
+        self._temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> IO[bytes]:
+        folder = self.path.rpartition("/")[0]
+        if tfrecord.is_remote(folder):
+            tfrecord.remote().makedirs(folder)
+            self._file = tfrecord.remote().open(self._temporary, "wb")
+        else:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._file = Path(self._temporary).open("wb")
+        assert self._file is not None
+        return self._file
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        assert self._file is not None
+        self._file.close()
+        if tfrecord.is_remote(self.path):
+            if kind is None:
+                tfrecord.remote().rename(self._temporary, self.path, overwrite=True)
+            else:
+                tfrecord.remote().remove(self._temporary)
+        elif kind is None:
+            Path(self._temporary).replace(self.path)
+        else:
+            Path(self._temporary).unlink(missing_ok=True)
+
+
+class BucketWriter:
+    """Parts readings by a hash of their entity into files, one a bucket; a context manager.
+
+    Writing the same readings again under the same name, as Beam does when it retries, replaces the
+    files by their like.
+
+    Args:
+      plan: the settings.
+      folder: where the files go.
+      name: part of the files' names: which portion of the source this is.
+      buckets: how many buckets there are.
+
+    Attributes:
+      files: after the exit, by bucket the path of its file; buckets without readings have none.
+    """
+
+    def __init__(self, plan: Plan, folder: str, name: str, buckets: int) -> None:
+        self._schema = plan.schema
+        self._path = f"{folder}/{name}-{{:05d}}.arrow"
+        self._buckets = buckets
+        self._open: dict[int, tuple[WholeFile, Any]] = {}
+        self.files: dict[int, str] = {}
+
+    def __enter__(self) -> typing_extensions.Self:
+        return self
+
+    def write(self, readings: pa.RecordBatch) -> None:
+        """Adds readings."""
+        if not readings.num_rows:
+            return
+        if self._buckets == 1:
+            self._append(0, readings)
+            return
+        bucket = hash_entities(readings.column(0), self._buckets).astype(np.uint16)
+        order = np.argsort(bucket, kind="stable")
+        sorted_rows = readings.take(pa.array(order))
+        counts = np.bincount(bucket, minlength=self._buckets)
+        begins = np.cumsum(counts) - counts
+        for index in np.flatnonzero(counts).tolist():
+            self._append(index, sorted_rows.slice(int(begins[index]), int(counts[index])))
+
+    def _append(self, bucket: int, readings: pa.RecordBatch) -> None:
+        if bucket not in self._open:
+            file = WholeFile(self._path.format(bucket))
+            self._open[bucket] = (file, pa.ipc.new_stream(file.__enter__(), self._schema))
+        self._open[bucket][1].write_batch(readings)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        for bucket, (file, writer) in self._open.items():
+            writer.close()
+            file.__exit__(kind, error, trace)
+            if kind is None:
+                self.files[bucket] = file.path
+
+
+def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
+    """A bucket's readings, from the files of all portions."""
+    batches: list[pa.RecordBatch] = []
+    for path in sorted(set(paths)):
+        stream = tfrecord.remote().open(path, "rb") if tfrecord.is_remote(path) else pa.OSFile(path)
+        with stream, pa.ipc.open_stream(stream) as reader:
+            batches.extend(reader)
+    return pa.Table.from_batches(batches, schema=plan.schema)
+
+
+class QuarantineWriter:
+    """Writes quarantine rows to a Parquet file that appears when it is whole; none without rows."""
+
+    def __init__(self, path: str) -> None:
+        self._file = WholeFile(path)
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> typing_extensions.Self:
+        return self
+
+    def write(self, rows: list[pa.Table]) -> None:
+        """Adds rows; see QUARANTINE."""
+        if not rows:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file.__enter__(), QUARANTINE)
+        self._writer.write_table(pa.concat_tables(rows))
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._file.__exit__(kind, error, trace)

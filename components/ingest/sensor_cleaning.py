@@ -1,0 +1,392 @@
+"""Rows of sensor files made into readings: keys, honest times, values in one unit, in range.
+
+What can't be used is told apart with a reason (see sensor_tally) and kept as quarantine rows.
+Duplicates and stuck values need an entity's readings side by side: sensor_series finds those.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingest.durations import MICROSECONDS
+from components.ingest.sensor_numbers import conversion, missing_text, to_floats
+from components.ingest.sensor_quarantine import as_text, rejected_rows
+from components.ingest.sensor_readings import LINE_BITS, Plan, read_entities
+from components.ingest.sensor_tally import Tally
+from components.ingest.sensor_text import Rows
+from components.ingest.sensor_times import parse_times
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+FUTURE_TOLERANCE = 5 * MICROSECONDS["m"]
+"""How much later than its receipt a reading's time may lie; clocks run by NTP stay within."""
+
+
+class Cleaner:
+    """Cleans rows of one file.
+
+    Args:
+      plan: what to do.
+      file: the file's path.
+      index: its index among the source's files.
+      tally: where everything is counted.
+    """
+
+    def __init__(self, plan: Plan, file: str, index: int, tally: Tally) -> None:
+        self._plan = plan
+        self._source = plan.source
+        self._long = plan.source.layout == "long"
+        self._names = list(plan.source.channels)
+        self._channels = list(plan.source.channels.values())
+        self._per_row = 1 if self._long else len(self._channels)
+        self._file = file
+        self._place = index << LINE_BITS
+        self._tally = tally
+        self._counts = tally.files[index]
+        self._rejected: list[pa.Table] = []
+
+    def take_rejected(self) -> list[pa.Table]:
+        """Quarantine rows (see QUARANTINE) since the last call."""
+        taken, self._rejected = self._rejected, []
+        return taken
+
+    def clean(self, rows: Rows) -> pa.RecordBatch:
+        """Turns rows into readings.
+
+        Returns:
+          Readings as ``Plan.schema`` says; rows without any are left out.
+        """
+        count = rows.batch.num_rows + len(rows.malformed)
+        self._counts["read"] += count * self._per_row
+        self._reject_malformed(rows.malformed)
+        work = _Work(rows.batch, rows.lines)
+        if self._long:
+            self._find_channels(work)
+        self._find_entities(work)
+        self._find_times(work)
+        self._drop_outside(work)
+        columns = [work.entity, pa.array(work.time)]
+        if work.received is not None:
+            columns.append(pa.array(work.received))
+        columns.append(pa.array(work.lines + self._place))
+        values = self._long_values(work) if self._long else self._wide_values(work)
+        return _without_empty_rows(
+            pa.RecordBatch.from_arrays([*columns, *values[0]], schema=self._plan.schema), values[1]
+        )
+
+    def _find_channels(self, work: "_Work") -> None:
+        """Long files: which channel a row is of; drops rows of others and of none."""
+        name = self._source.channel or ""
+        keys = [c.column or n for n, c in zip(self._names, self._channels, strict=True)]
+        column = work.column(name)
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string()).dictionary_encode()
+        index_of = {key: code for code, key in enumerate(keys)}
+        present = column.dictionary.to_pylist()
+        # One more place for rows without a channel, which end the table.
+        code_of = [index_of.get(key, -1 if key else -2) for key in present] + [-2]
+        indices = pc.fill_null(column.indices, len(present)).to_numpy(zero_copy_only=False)
+        work.codes = np.array(code_of, np.int16)[indices]
+        self._drop(work, "no_channel", work.codes == -2)
+        foreign = work.codes == -1
+        if foreign.any():
+            self._counts["ignored"] += int(foreign.sum())
+            work.keep(~foreign)
+
+    def _find_entities(self, work: "_Work") -> None:
+        column = work.column(self._source.entity)
+        entity, bad = read_entities(column, self._plan.entity)
+        missing = np.array(column.is_null().to_numpy(zero_copy_only=False), bool)
+        if self._plan.entity == "int":
+            if bad is not None and bad.any() and not pa.types.is_integer(column.type):
+                missing |= bad & missing_text(column.cast(pa.string()))
+        elif entity.null_count:
+            missing |= np.array(entity.is_null().to_numpy(zero_copy_only=False), bool)
+        work.entity = entity
+        bad = None if bad is None else bad & ~missing
+        self._drop(work, "no_entity", missing, also=[bad])
+        if work.also[0] is not None:
+            self._drop(work, "bad_entity", work.also[0])
+
+    def _find_times(self, work: "_Work") -> None:
+        settings = self._source.time
+        time = parse_times(work.column(settings.column), settings.unit, settings.timezone)
+        work.time = time.instants
+        bad = time.bad
+        if settings.received_at:
+            received = parse_times(
+                work.column(settings.received_at), settings.unit, settings.timezone
+            )
+            work.received = received.instants
+            # A receipt that was not noted is taken as immediate.
+            work.unreceived = received.missing
+            if received.bad is not None:
+                bad = received.bad if bad is None else bad | received.bad
+        self._drop(work, "no_time", time.missing, also=[bad])
+        self._drop(work, "bad_time", work.also[0])
+        if self._source.gateway:
+            self._correct_clocks(work)
+        if work.received is not None and work.unreceived is not None:
+            work.received = np.where(work.unreceived, work.time, work.received)
+
+    def _correct_clocks(self, work: "_Work") -> None:
+        column = work.column(self._source.gateway or "")
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string()).dictionary_encode()
+        names = column.dictionary.to_pylist()
+        codes = pc.fill_null(column.indices, len(names)).to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(names) + 1)
+        for name, count in zip(names, counts.tolist()[:-1], strict=True):
+            self._tally.gateways[name] += count
+        offsets = np.array([self._plan.offsets.get(name, 0) for name in names] + [0], np.int64)
+        if offsets.any():
+            work.time = work.time + offsets[codes]
+
+    def _drop_outside(self, work: "_Work") -> None:
+        if not len(work.time):
+            return
+        first, last = int(work.time.min()), int(work.time.max())
+        self._tally.note_times(first, last, used=False)
+        outside = None
+        if first < self._plan.begin or last > self._plan.end:
+            outside = (work.time < self._plan.begin) | (work.time > self._plan.end)
+        if work.received is not None and int(work.received.max()) > self._plan.end:
+            unknown = work.received > self._plan.end
+            outside = unknown if outside is None else outside | unknown
+        if outside is not None:
+            self._counts["outside"] += int(outside.sum()) * self._per_row
+            work.keep(~outside)
+
+    def _wide_values(self, work: "_Work") -> tuple[list[pa.Array], Bools]:
+        untimely = self._untimely(work)
+        columns, empty = [], np.ones(len(work.lines), bool)
+        for index, (name, channel) in enumerate(zip(self._names, self._channels, strict=True)):
+            key = channel.column or name
+            raw = work.column(key) if key in work.batch.schema.names else None
+            if raw is None:
+                values = np.full(len(work.lines), np.nan)
+                self._count(index, "missing", len(values))
+            else:
+                values = self._judge(work, raw, index, untimely)
+                empty &= np.isnan(values)
+            columns.append(pa.array(values))
+        return columns, empty
+
+    def _long_values(self, work: "_Work") -> tuple[list[pa.Array], Bools]:
+        values = self._judge(
+            work, work.column(self._source.value or ""), work.codes, self._untimely(work)
+        )
+        return [pa.array(work.codes), pa.array(values)], np.isnan(values)
+
+    def _judge(
+        self,
+        work: "_Work",
+        raw: pa.Array,
+        channel: int | npt.NDArray[np.int16],
+        untimely: list[tuple[str, Bools]],
+    ) -> Floats:
+        """The values that can be used, NaN elsewhere; the rest is counted and quarantined."""
+        values, bad = to_floats(raw)
+        if raw.null_count or bad is not None or not np.isfinite(values).all():
+            missing = missing_text(raw) if _is_text(raw) else _is_null(raw)
+            self._count_each(channel, "missing", missing)
+            if bad is not None:
+                self._reject(work, raw, channel, "bad_value", bad)
+                missing = missing | bad
+            wild = ~np.isfinite(values) & ~missing
+            self._reject(work, raw, channel, "not_finite", wild)
+            values = np.where(missing | wild, np.nan, values)
+        values = self._convert(work, raw, channel, values)
+        low, high = self._bounds(channel)
+        masks = [("out_of_range", (values < low) | (values > high)), *untimely]
+        for reason, mask in masks:
+            if not mask.any():
+                continue
+            mask = mask & ~np.isnan(values)
+            self._reject(work, raw, channel, reason, mask)
+            values = np.where(mask, np.nan, values)
+        return values
+
+    def _bounds(self, channel: int | npt.NDArray[np.int16]) -> tuple:
+        ranges = [c.range or (-np.inf, np.inf) for c in self._channels]
+        if isinstance(channel, int):
+            return ranges[channel]
+        low, high = np.array(ranges, np.float64).T
+        return low[channel], high[channel]
+
+    def _convert(
+        self,
+        work: "_Work",
+        raw: pa.Array,
+        channel: int | npt.NDArray[np.int16],
+        values: Floats,
+    ) -> Floats:
+        """Values in the units that the settings ask for; a row without a unit is in it already."""
+        for index, settings in enumerate(self._channels):
+            name = settings.unit_column
+            mine = channel == index
+            if name is None or name not in work.batch.schema.names or not np.any(mine):
+                continue
+            column = work.column(name)
+            if not pa.types.is_dictionary(column.type):
+                column = column.cast(pa.string()).dictionary_encode()
+            units = [unit.strip() for unit in column.dictionary.to_pylist()]
+            turns = [conversion(u, settings.unit or "") if u else (1.0, 0.0) for u in units]
+            if all(turn == (1.0, 0.0) for turn in turns):
+                continue
+            table = np.array([turn or (np.nan, np.nan) for turn in turns] + [(1.0, 0.0)])
+            codes = pc.fill_null(column.indices, len(units)).to_numpy(zero_copy_only=False)
+            scale, offset = table[codes].T
+            converted = values * scale + offset
+            unknown = np.isnan(scale) & ~np.isnan(values) & mine
+            self._reject(work, raw, channel, "unit", unknown, beside=column)
+            values = converted if isinstance(channel, int) else np.where(mine, converted, values)
+        return values
+
+    def _untimely(self, work: "_Work") -> list[tuple[str, Bools]]:
+        """Readings received before their time, or too late after it."""
+        if work.received is None:
+            return []
+        delay = work.received - work.time
+        masks = [("future", delay < -FUTURE_TOLERANCE)]
+        if self._source.max_lateness is not None:
+            masks.append(("late", delay > self._source.max_lateness))
+        return masks
+
+    def _count(self, channel: int, outcome: str, count: int) -> None:
+        if count:
+            self._counts[outcome] += count
+            self._tally.channels[self._names[channel]][outcome] += count
+
+    def _count_each(self, channel: int | npt.NDArray[np.int16], outcome: str, mask: Bools) -> None:
+        if isinstance(channel, int):
+            self._count(channel, outcome, int(mask.sum()))
+            return
+        for index, count in enumerate(np.bincount(channel[mask], minlength=1).tolist()):
+            self._count(index, outcome, count)
+
+    def _reject(
+        self,
+        work: "_Work",
+        raw: pa.Array,
+        channel: int | npt.NDArray[np.int16],
+        reason: str,
+        mask: Bools,
+        beside: pa.Array | None = None,
+    ) -> None:
+        """Counts and quarantines single readings; ``beside`` is told after the value."""
+        where = np.flatnonzero(mask)
+        if not len(where):
+            return
+        self._count_each(channel, reason, mask)
+        picked = pa.array(where)
+        value = as_text(raw.take(picked))
+        if beside is not None:
+            value = pc.binary_join_element_wise(value, as_text(beside.take(picked)), " ")
+        codes = np.full(len(where), channel) if isinstance(channel, int) else channel[where]
+        rows = rejected_rows(
+            self._file,
+            reason,
+            work.lines[where],
+            readings=1,
+            entity=as_text(work.entity.take(picked)),
+            channel=pa.array(self._names).take(pa.array(codes)),
+            time=as_text(work.column(self._source.time.column).take(picked)),
+            value=value,
+        )
+        self._quarantine(reason, rows)
+
+    def _drop(
+        self,
+        work: "_Work",
+        reason: str,
+        mask: Bools | None,
+        also: list[Bools | None] | None = None,
+    ) -> None:
+        """Rejects whole rows and takes them out; masks in ``also`` shrink with them."""
+        work.also = also or []
+        where = np.flatnonzero(mask) if mask is not None else np.zeros(0, np.int64)
+        if not len(where):
+            return
+        self._counts[reason] += len(where) * self._per_row
+        rows = work.batch.take(pa.array(where))
+        shown = dict(zip(rows.schema.names, (as_text(c) for c in rows.columns), strict=True))
+        texts = [pc.fill_null(column, "") for column in shown.values()]
+        told = rejected_rows(
+            self._file,
+            reason,
+            work.lines[where],
+            readings=self._per_row,
+            entity=shown.get(self._source.entity),
+            channel=shown.get(self._source.channel or ""),
+            time=shown.get(self._source.time.column),
+            value=pc.binary_join_element_wise(*texts, "\t"),
+        )
+        self._quarantine(reason, told)
+        assert mask is not None
+        work.keep(~mask)
+
+    def _reject_malformed(self, lines: list[tuple[int, str]]) -> None:
+        if not lines:
+            return
+        self._counts["malformed"] += len(lines) * self._per_row
+        rows = rejected_rows(
+            self._file,
+            "malformed",
+            np.array([number for number, _ in lines], np.int64),
+            readings=self._per_row,
+            value=pa.array([text for _, text in lines], pa.string()),
+        )
+        self._quarantine("malformed", rows)
+
+    def _quarantine(self, reason: str, rows: pa.Table) -> None:
+        self._rejected.append(rows)
+        self._tally.note_examples(reason, rows.slice(0, 3).to_pylist())
+
+
+class _Work:
+    """The rows of a batch that are still in, and what is known of them."""
+
+    def __init__(self, batch: pa.RecordBatch, lines: Ints) -> None:
+        self.batch = batch
+        self.lines = lines
+        self.codes: npt.NDArray[np.int16] = np.zeros(0, np.int16)
+        self.entity: pa.Array = pa.nulls(0)
+        self.time: Ints = np.zeros(0, np.int64)
+        self.received: Ints | None = None
+        self.unreceived: Bools | None = None
+        self.also: list[Bools | None] = []
+
+    def column(self, name: str) -> pa.Array:
+        """A column of the file; nulls if the file lacks it."""
+        if name in self.batch.schema.names:
+            return self.batch.column(name)
+        return pa.nulls(self.batch.num_rows, pa.string())
+
+    def keep(self, mask: Bools) -> None:
+        """Leaves only some rows."""
+        count = len(mask)
+        chosen = pa.array(mask)
+        self.batch = self.batch.filter(chosen)
+        if len(self.entity) == count:
+            self.entity = self.entity.filter(chosen)
+        for name in ("lines", "codes", "time", "received", "unreceived"):
+            known = getattr(self, name)
+            if known is not None and len(known) == count:
+                setattr(self, name, known[mask])
+        self.also = [None if other is None else other[mask] for other in self.also]
+
+
+def _without_empty_rows(batch: pa.RecordBatch, empty: Bools) -> pa.RecordBatch:
+    return batch.filter(pa.array(~empty)) if empty.any() else batch
+
+
+def _is_text(column: pa.Array) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def _is_null(column: pa.Array) -> Bools:
+    return np.array(column.is_null().to_numpy(zero_copy_only=False), bool)

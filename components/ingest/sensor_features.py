@@ -1,0 +1,223 @@
+"""From a sensor source's files to its window features: the whole way, in plain functions.
+
+Training runs the steps side by side under Beam (``components/sensor_example_gen``), prediction
+calls ``sensor_windows``; both compute the same.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from components.ingest import sensor_files
+from components.ingest.sensor_buckets import BucketWriter, read_bucket
+from components.ingest.sensor_cleaning import Cleaner
+from components.ingest.sensor_clock import clock_offsets
+from components.ingest.sensor_files import Part
+from components.ingest.sensor_preview import look
+from components.ingest.sensor_quarantine import QUARANTINE
+from components.ingest.sensor_reading import read_part
+from components.ingest.sensor_readings import Plan
+from components.ingest.sensor_series import SeriesMaker
+from components.ingest.sensor_tally import Tally, quality_report
+from components.ingest.sensor_windows import window_tables
+from components.ingest.sources import SensorSource
+
+BUCKET_BYTES = 32 << 20
+"""About how much of the files a bucket of entities holds; what is worked on at a time."""
+
+_UNPACKED = {"parquet": 4, "packed": 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class SensorJob:
+    """All that is settled before readings are read; the same for every worker.
+
+    Attributes:
+      plan: how to clean.
+      windows_begin: the earliest end of a window, microseconds.
+      parts: the files, cut.
+      files: their paths, by index.
+      buckets: into how many groups the entities are parted.
+      clocks: by gateway, what the report says of its clock.
+    """
+
+    plan: Plan
+    windows_begin: int
+    parts: list[Part]
+    files: list[str]
+    buckets: int
+    clocks: dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SensorWindows:
+    """What ``sensor_windows`` finds.
+
+    Attributes:
+      tables: by split (``every_1h``) its rows, sorted by entity and time; see sensor_windows.
+      report: see sensor_tally.
+      quarantine: the rejected readings; see sensor_quarantine.
+      tally: what the report was made of.
+    """
+
+    tables: dict[str, pa.Table]
+    report: dict[str, Any]
+    quarantine: pa.Table
+    tally: Tally
+
+
+def sensor_windows(
+    name: str, source: SensorSource, begin: int, end: int, bucket_bytes: int = BUCKET_BYTES
+) -> SensorWindows:
+    """Reads, cleans and windows a source.
+
+    Readings up to ``source.lookback`` before ``begin`` are read, so that windows at ``begin`` are
+    whole. Sources larger than ``bucket_bytes`` go through temporary files.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      begin: the earliest observation that features are for, microseconds.
+      end: the latest; nothing that happened, or was received, later is used.
+      bucket_bytes: how much to work on at a time.
+
+    Raises:
+      DataError: if the files can't be found or read, or lack a column. That many readings are
+        rejected, or none is left, is told by ``sensor_tally.check_tally``.
+    """
+    job = prepare(name, source, begin, end, bucket_bytes)
+    tally = Tally()
+    rejected: list[pa.Table] = []
+    tables: dict[str, list[pa.Table]] = {}
+    for readings in _buckets(job, tally, rejected):
+        for split, table in bucket_windows(job, readings, tally, rejected.extend):
+            tables.setdefault(split, []).append(table)
+    order = [(source.entity, "ascending"), ("time", "ascending")]
+    return SensorWindows(
+        tables={
+            split: pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces).sort_by(order)
+            for split, pieces in tables.items()
+        },
+        report=quality_report(tally, job.files, job.clocks),
+        quarantine=pa.concat_tables([QUARANTINE.empty_table(), *rejected]),
+        tally=tally,
+    )
+
+
+def prepare(
+    name: str,
+    source: SensorSource,
+    begin: int,
+    end: int,
+    bucket_bytes: int = BUCKET_BYTES,
+    part_bytes: int = sensor_files.PART_BYTES,
+) -> SensorJob:
+    """Finds the files, looks at their columns, sets clocks right and cuts the work.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      begin: the earliest observation, microseconds.
+      end: the latest.
+      bucket_bytes: about how much a bucket shall hold.
+      part_bytes: about how much a part shall hold.
+
+    Raises:
+      DataError: if the files can't be found or read, or lack a column.
+    """
+    whole = sensor_files.whole_files(name, source)
+    entity = look(name, source, whole).entity
+    parts = [part for file in whole for part in sensor_files.cut(name, file, part_bytes)]
+    offsets, clocks = clock_offsets(name, source, parts)
+    size = sum(
+        part.bytes * (_UNPACKED["packed"] if part.compressed else _UNPACKED.get(part.format, 1))
+        for part in parts
+    )
+    before = max(window.step for window in source.windows) + (source.tolerance or 0)
+    return SensorJob(
+        plan=Plan(name, source, entity, begin - source.lookback, end, offsets),
+        windows_begin=begin - before,
+        parts=parts,
+        files=[part.path for part in whole],
+        buckets=min(max(1, -(-size // bucket_bytes)), 4096),
+        clocks=clocks,
+    )
+
+
+def portions(job: SensorJob, portion_bytes: int = sensor_files.PART_BYTES) -> list[list[Part]]:
+    """Parts brought together to pieces of work of about the same size."""
+    result: list[list[Part]] = []
+    size = portion_bytes
+    for part in job.parts:
+        if size + part.bytes > portion_bytes:
+            result.append([])
+            size = 0
+        result[-1].append(part)
+        size += part.bytes
+    return result
+
+
+def clean_parts(
+    job: SensorJob,
+    parts: Sequence[Part],
+    tally: Tally,
+    reject: Callable[[list[pa.Table]], None],
+) -> Iterator[pa.RecordBatch]:
+    """Reads and cleans parts of files.
+
+    Args:
+      job: see prepare.
+      parts: which.
+      tally: where everything is counted.
+      reject: called with quarantine rows.
+
+    Yields:
+      Readings as ``Plan.schema`` says.
+    """
+    for part in parts:
+        cleaner = Cleaner(job.plan, part.path, part.index, tally)
+        for rows in read_part(job.plan.name, job.plan.source, part):
+            readings = cleaner.clean(rows)
+            reject(cleaner.take_rejected())
+            if readings.num_rows:
+                yield readings
+
+
+def bucket_windows(
+    job: SensorJob, readings: pa.Table, tally: Tally, reject: Callable[[list[pa.Table]], None]
+) -> Iterator[tuple[str, pa.Table]]:
+    """Windows of some entities' readings.
+
+    Args:
+      job: see prepare.
+      readings: all readings of these entities, as ``Plan.schema`` says.
+      tally: where everything is counted.
+      reject: called with quarantine rows.
+
+    Yields:
+      By split its name and rows; see sensor_windows.
+    """
+    maker = SeriesMaker(job.plan, job.files, tally)
+    entities, series = maker.make(readings)
+    reject(maker.rejected)
+    for split, table in window_tables(job.plan, job.windows_begin, entities, series):
+        tally.windows[split] += table.num_rows
+        yield split, table
+
+
+def _buckets(job: SensorJob, tally: Tally, rejected: list[pa.Table]) -> Iterator[pa.Table]:
+    readings = clean_parts(job, job.parts, tally, rejected.extend)
+    if job.buckets == 1:
+        yield pa.Table.from_batches(list(readings), schema=job.plan.schema)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
+            for batch in readings:
+                writer.write(batch)
+        if not writer.files:
+            yield job.plan.schema.empty_table()
+        for bucket in sorted(writer.files):
+            yield read_bucket(job.plan, [writer.files[bucket]])

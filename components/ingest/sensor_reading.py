@@ -1,0 +1,150 @@
+"""Parts of sensor files as streams of columns, whatever their format; memory bounded by a block."""
+
+import dataclasses
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from components.ingest import sensor_files
+from components.ingest.errors import DataError
+from components.ingest.sensor_files import Part
+from components.ingest.sensor_text import CsvLines, JsonLines, Rows, read_header
+from components.ingest.sources import SensorSource
+
+_BLOCK_BYTES = (64 << 10, 8 << 20)
+_LONGEST_LINE = 16 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns that a source's settings name.
+
+    Attributes:
+      texts: keys, times, channel names and units.
+      numbers: measured values.
+    """
+
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.texts + self.numbers
+
+
+def wanted_columns(source: SensorSource) -> Columns:
+    """The columns to read, each once."""
+    texts = [source.entity, source.time.column]
+    texts += [source.time.received_at] if source.time.received_at else []
+    texts += [source.gateway] if source.gateway else []
+    texts += [source.channel] if source.channel else []
+    texts += [channel.unit_column for channel in source.channels.values() if channel.unit_column]
+    if source.layout == "long":
+        assert source.value is not None
+        numbers = [source.value]
+    else:
+        numbers = [channel.column or name for name, channel in source.channels.items()]
+    unique = tuple(dict.fromkeys(texts))
+    return Columns(unique, tuple(n for n in dict.fromkeys(numbers) if n not in unique))
+
+
+def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
+    """Reads a part of a file.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      part: what to read; see sensor_files.
+
+    Yields:
+      Rows of at most about ``batch_rows``, in the file's order but for lines that had to be
+      repaired, which follow their block.
+
+    Raises:
+      DataError: if the file breaks off (a cut-off gzip or Parquet file), or a line has no end.
+    """
+    wanted = wanted_columns(source)
+    if part.format == "parquet":
+        yield from _read_parquet(name, wanted, part, source.batch_rows)
+        return
+    with open_text(part) as stream:
+        try:
+            if part.format == "jsonl":
+                parser: JsonLines | CsvLines = JsonLines(wanted.texts, wanted.numbers)
+                line = part.line
+            else:
+                first = stream.readline()
+                parser = CsvLines(*read_header(first), wanted.texts, wanted.numbers)
+                line = max(part.line, 2)
+            begin = stream.tell() if not part.begin else part.begin
+            if part.begin:
+                stream.seek(part.begin)
+            for block in _blocks(name, part, stream, begin, source.batch_rows):
+                yield from parser.parse(block, line)
+                line += block.count(b"\n")
+        except (OSError, EOFError) as error:
+            raise sensor_files.unreadable(name, part.path, error) from None
+
+
+def open_text(part: Part) -> IO[bytes]:
+    """Opens a text file, unpacking it if it is compressed."""
+    if part.compressed:
+        return gzip.open(part.path, "rb")  # type: ignore[return-value]
+    return Path(part.path).open("rb")
+
+
+def _blocks(
+    name: str, part: Part, stream: IO[bytes], begin: int, batch_rows: int
+) -> Iterator[bytes]:
+    """Pieces of a file that end with a line, of about ``batch_rows`` lines."""
+    smallest, largest = _BLOCK_BYTES
+    size = smallest
+    left = part.end - begin if part.end is not None else None
+    rest = b""
+    while True:
+        piece = stream.read(size if left is None else min(size, left))
+        if left is not None:
+            left -= len(piece)
+        if not piece:
+            break
+        cut = piece.rfind(b"\n") + 1
+        if not cut:
+            rest += piece
+            if len(rest) > _LONGEST_LINE:
+                raise DataError(
+                    name,
+                    part.path,
+                    f"a line is longer than {_LONGEST_LINE >> 20} MiB",
+                    f"Is the file {part.format}? Say the format in sources.{name}.format.",
+                )
+            continue
+        block = rest + piece[:cut]
+        rest = piece[cut:]
+        yield block
+        average = max(1, len(block) // block.count(b"\n"))
+        size = min(max(average * batch_rows, smallest), largest)
+    if rest:
+        yield rest
+
+
+def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Rows]:
+    with sensor_files.open_parquet(name, part.path) as file:
+        present = [n for n in wanted.names if n in file.schema_arrow.names]
+        end = file.metadata.num_row_groups if part.end is None else part.end
+        line = part.line
+        try:
+            for batch in file.iter_batches(
+                batch_size=batch_rows,
+                row_groups=list(range(part.begin, end)),
+                columns=present,
+                use_threads=False,
+            ):
+                yield Rows(batch, np.arange(line, line + batch.num_rows), [])
+                line += batch.num_rows
+        except (OSError, pa.ArrowInvalid) as error:
+            raise sensor_files.unreadable(name, part.path, error) from None

@@ -1,0 +1,290 @@
+"""Readings of some entities as one series a channel: in order, without duplicates and stuck values.
+
+Everything here sees all readings of an entity at once: no entity may be spread over two calls.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingest.sensor_quarantine import as_text, rejected_rows, repeat
+from components.ingest.sensor_readings import LINE_BITS, Plan
+from components.ingest.sensor_tally import Tally
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_FEW = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Readings of one channel, sorted by entity and time.
+
+    Attributes:
+      key: int64[n], the entity's index among ``Readings.entities``.
+      time: int64[n], microseconds.
+      received: int64[n], or None if the source doesn't tell.
+      place: int64[n], file and line; see LINE_BITS.
+      value: float64[n].
+    """
+
+    key: Ints
+    time: Ints
+    received: Ints | None
+    place: Ints
+    value: Floats
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def where(self, mask: Bools) -> "Series":
+        """Some of the readings."""
+        return Series(
+            self.key[mask],
+            self.time[mask],
+            None if self.received is None else self.received[mask],
+            self.place[mask],
+            self.value[mask],
+        )
+
+
+class SeriesMaker:
+    """Makes series of clean readings and counts what is left out.
+
+    Args:
+      plan: the settings.
+      files: the source's files, by index.
+      tally: where everything is counted.
+
+    Attributes:
+      rejected: quarantine rows.
+    """
+
+    def __init__(self, plan: Plan, files: list[str], tally: Tally) -> None:
+        self._plan = plan
+        self._files = files
+        self._tally = tally
+        self._entities: pa.Array = pa.nulls(0)
+        self.rejected: list[pa.Table] = []
+
+    def make(self, readings: pa.Table) -> tuple[pa.Array, dict[str, Series]]:
+        """Orders readings, takes out duplicates and stuck ones, and notes gaps.
+
+        Args:
+          readings: as ``Plan.schema`` says, in any order.
+
+        Returns:
+          The entities, sorted (int64 or text), and by channel its series; those of a wide file
+          with the same readings share their arrays.
+        """
+        entities, key = _entity_keys(readings.column("entity"))
+        columns = {
+            name: readings.column(name).to_numpy()
+            for name in readings.schema.names
+            if name != "entity"
+        }
+        self._entities = entities
+        made = self._long(key, columns) if "value" in columns else self._wide(key, columns)
+        result = {}
+        for channel, series in made.items():
+            series = self._take_stuck(channel, series)
+            self._note(channel, series)
+            result[channel] = series
+        return entities, result
+
+    def _wide(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
+        order = sort_order(key, columns["time"])
+        if order is not None:
+            key = key[order]
+            columns = {name: column[order] for name, column in columns.items()}
+        time, received, place = columns["time"], columns.get("received"), columns["place"]
+        repeated = bool(_same_moment(key, time).any())
+        result = {}
+        for index, channel in enumerate(self._plan.source.channels):
+            series = Series(key, time, received, place, columns[str(index)])
+            present = ~np.isnan(series.value)
+            if not present.all():
+                series = series.where(present)
+            if repeated:
+                series = self._take_duplicates(channel, series)
+            result[channel] = series
+        return result
+
+    def _long(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
+        result = {}
+        for index, channel in enumerate(self._plan.source.channels):
+            rows = np.flatnonzero(columns["channel"] == index)
+            order = sort_order(key[rows], columns["time"][rows])
+            rows = rows if order is None else rows[order]
+            received = columns.get("received")
+            series = Series(
+                key[rows],
+                columns["time"][rows],
+                None if received is None else received[rows],
+                columns["place"][rows],
+                columns["value"][rows],
+            )
+            result[channel] = self._take_duplicates(channel, series)
+        return result
+
+    def _take_duplicates(self, channel: str, series: Series) -> Series:
+        """Leaves of several readings of one moment that which arrived first, or last."""
+        same = _same_moment(series.key, series.time)
+        if not same.any():
+            return series
+        # Only readings with a twin are looked at: few.
+        twin = np.zeros(len(series), bool)
+        twin[1:] |= same
+        twin[:-1] |= same
+        rows = np.flatnonzero(twin)
+        group = np.cumsum(np.r_[True, ~same])[rows]
+        arrival = series.place if series.received is None else series.received
+        order = np.lexsort((series.place[rows], arrival[rows], group))
+        turn = np.r_[True, np.diff(group) != 0]
+        kept = turn if self._plan.source.keep == "first" else np.r_[turn[1:], True]
+        surplus = np.zeros(len(series), bool)
+        surplus[rows[order[~kept]]] = True
+        self._reject("duplicate", channel, series.where(surplus))
+        return series.where(~surplus)
+
+    def _take_stuck(self, channel: str, series: Series) -> Series:
+        """Takes out readings whose value has been exactly the same for longer than ``stuck``.
+
+        Those of the first stretch stay: at their time nobody could have known.
+        """
+        limit = self._plan.source.channels[channel].stuck
+        if limit is None or len(series) < 2:
+            return series
+        changed = np.r_[True, (np.diff(series.key) != 0) | (series.value[1:] != series.value[:-1])]
+        began = series.time[np.flatnonzero(changed)][np.cumsum(changed) - 1]
+        stuck = series.time - began > limit
+        if not stuck.any():
+            return series
+        self._reject("stuck", channel, series.where(stuck))
+        return series.where(~stuck)
+
+    def _note(self, channel: str, series: Series) -> None:
+        counts = self._tally.channels[channel]
+        counts["used"] += len(series)
+        by_file = np.bincount(series.place >> LINE_BITS)
+        for index in np.flatnonzero(by_file).tolist():
+            self._tally.files[index]["used"] += int(by_file[index])
+        if not len(series):
+            return
+        self._tally.widen_range(channel, float(series.value.min()), float(series.value.max()))
+        self._tally.note_times(int(series.time.min()), int(series.time.max()), used=True)
+        limit = self._plan.source.max_gap
+        if limit is None:
+            return
+        length = np.diff(series.time)
+        gaps = np.flatnonzero((length > limit) & (np.diff(series.key) == 0))
+        if not len(gaps):
+            return
+        known = self._tally.gaps.get(channel, (0, 0))
+        longest = int(length[gaps].max())
+        self._tally.gaps[channel] = known[0] + len(gaps), max(known[1], longest)
+        worst = gaps[np.lexsort((series.time[gaps], -length[gaps]))][:10]
+        self._tally.note_gaps(
+            [
+                (
+                    int(length[g]),
+                    self._entities[int(series.key[g])].as_py(),
+                    channel,
+                    int(series.time[g]),
+                )
+                for g in worst.tolist()
+            ]
+        )
+
+    def _reject(self, reason: str, channel: str, series: Series) -> None:
+        self._tally.channels[channel][reason] += len(series)
+        index_of = series.place >> LINE_BITS
+        line = series.place & ((1 << LINE_BITS) - 1)
+        for index in np.unique(index_of).tolist():
+            mine = np.flatnonzero(index_of == index)
+            mine = mine[np.argsort(line[mine], kind="stable")]
+            picked = pa.array(series.key[mine])
+            self._tally.files[index][reason] += len(mine)
+            rows = rejected_rows(
+                self._files[index],
+                reason,
+                line[mine],
+                readings=1,
+                entity=as_text(self._entities.take(picked)),
+                channel=repeat(channel, len(mine)),
+                time=_instants(series.time[mine]),
+                value=pa.array(series.value[mine]).cast(pa.string()),
+            )
+            self.rejected.append(rows)
+            self._tally.note_examples(reason, rows.slice(0, _FEW).to_pylist())
+
+
+def sort_order(key: Ints, time: Ints) -> Ints | None:
+    """The order by key and time; readings of one moment stay in their order.
+
+    Args:
+      key: int64[n], 0 or above.
+      time: int64[n], microseconds.
+
+    Returns:
+      int64[n], or None if they are in order.
+    """
+    if len(key) < 2:
+        return None
+    step = np.diff(key)
+    if not (step < 0).any() and not ((np.diff(time) < 0) & (step == 0)).any():
+        return None
+    # Files are mostly in order of time: entities are brought together first (a radix sort for
+    # 16 bits), and what is left is nearly sorted, which the merge sort below makes use of.
+    if int(key.max()) < 1 << 16:
+        by_key = np.argsort(key.astype(np.uint16), kind="stable")
+    else:
+        by_key = np.argsort(key, kind="stable")
+    keys, times = key[by_key], time[by_key]
+    same = np.diff(keys) == 0
+    if not ((np.diff(times) < 0) & same).any():
+        return by_key
+    begin = int(time.min())
+    span = int(time.max()) - begin + 1
+    if (int(key.max()) + 1) * span < 1 << 62:
+        return by_key[np.argsort(keys * span + (times - begin), kind="stable")]
+    return np.lexsort((time, key))
+
+
+def _same_moment(key: Ints, time: Ints) -> Bools:
+    return (time[1:] == time[:-1]) & (key[1:] == key[:-1])
+
+
+def _entity_keys(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
+    """The distinct entities, sorted, and each row's index among them."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+        entities = column.chunk(0).dictionary if column.num_chunks else pa.array([], pa.string())
+        pieces = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in column.chunks]
+        codes = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+        # A dictionary may name entities whose readings went elsewhere.
+        used = np.flatnonzero(np.bincount(codes, minlength=len(entities)))
+        entities = entities.take(pa.array(used))
+        rank = np.empty(int(used.max(initial=-1)) + 1, np.int64)
+        order = np.argsort(np.array(entities.to_pylist(), dtype=object), kind="stable")
+        rank[used[order]] = np.arange(len(used))
+        return entities.take(pa.array(order)), rank[codes]
+    numbers = column.to_numpy()
+    lowest, highest = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    if highest - lowest < 1 << 20:
+        present = np.zeros(highest - lowest + 1, bool)
+        present[numbers - lowest] = True
+        rank = np.cumsum(present) - 1
+        return pa.array(np.flatnonzero(present) + lowest), rank[numbers - lowest]
+    distinct, key = np.unique(numbers, return_inverse=True)
+    return pa.array(distinct), key.astype(np.int64)
+
+
+def _instants(time: Ints) -> pa.Array:
+    moments = pa.array(time, pa.timestamp("us"))
+    return pc.strftime(moments, format="%Y-%m-%dT%H:%M:%SZ")

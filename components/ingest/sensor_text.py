@@ -1,0 +1,293 @@
+"""Blocks of JSONL and CSV parsed into columns by Arrow, with broken lines told apart.
+
+A block holds whole lines. Arrow parses all of it at once; only where that fails are lines looked at
+one by one, so that a broken line costs itself and not its neighbours.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+
+Ints = npt.NDArray[np.int64]
+
+RAW_LIMIT = 500
+"""A rejected line is kept up to this many characters."""
+
+_PIECES = 32
+_FEW_LINES = 128
+_HEAD = 1 << 16
+
+
+class Rows(NamedTuple):
+    """Rows of a file.
+
+    Attributes:
+      batch: n rows; of the wanted columns those that the file has.
+      lines: int64[n], the number of each row's line (row, in Parquet), counted from 1.
+      malformed: lines that are no rows: number and text.
+    """
+
+    batch: pa.RecordBatch
+    lines: Ints
+    malformed: list[tuple[int, str]]
+
+
+class JsonLines:
+    """A parser of JSONL blocks.
+
+    Args:
+      texts: columns read as they are: keys and times.
+      numbers: columns of measured values.
+    """
+
+    def __init__(self, texts: Sequence[str], numbers: Sequence[str]) -> None:
+        self._texts = list(texts)
+        self._numbers = list(numbers)
+        self._schema: pa.Schema | None = None
+
+    def parse(self, block: bytes, line: int) -> Iterator[Rows]:
+        """Parses a block whose first line has number ``line``."""
+        if self._schema is None:
+            self._schema = self._infer(block)
+        count = count_lines(block)
+        numbers = np.arange(line, line + count)
+        if not _is_utf8(block):
+            yield self._one_by_one(block.split(b"\n")[:count], numbers)
+            return
+        table = self._arrow(block)
+        if table is not None and table.num_rows == count:
+            yield Rows(_batch(table), numbers, [])
+            return
+        # Something is amiss: empty lines, or lines that are no object.
+        lines = block.split(b"\n")[:count]
+        filled = np.array([bool(text.strip()) for text in lines], bool)
+        if not filled.all():
+            lines = [text for text, keep in zip(lines, filled, strict=True) if keep]
+            numbers = numbers[filled]
+        yield from self._isolate(lines, numbers)
+
+    def _infer(self, block: bytes) -> pa.Schema:
+        """What the first lines hold: whether keys are text or numbers."""
+        head = block if len(block) <= _HEAD else block[: block.rfind(b"\n", 0, _HEAD) + 1] or block
+        try:
+            found = pa_json.read_json(
+                pa.BufferReader(head),
+                read_options=pa_json.ReadOptions(use_threads=False, block_size=len(head) + 1),
+            ).schema
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            found = pa.schema([])
+        fields = []
+        for name in self._texts + self._numbers:
+            kind = found.field(name).type if name in found.names else pa.null()
+            measured = name in self._numbers
+            plain = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+            if pa.types.is_string(kind) or pa.types.is_timestamp(kind):
+                kind = pa.string()
+            elif not pa.types.is_boolean(kind) and not (plain and not measured):
+                kind = pa.float64() if measured else pa.string()
+            fields.append(pa.field(name, kind))
+        return pa.schema(fields)
+
+    def _arrow(self, block: bytes) -> pa.Table | None:
+        """The block's rows, or None if Arrow refuses some of them."""
+        try:
+            return pa_json.read_json(
+                pa.BufferReader(block),
+                read_options=pa_json.ReadOptions(use_threads=False, block_size=len(block) + 1),
+                parse_options=pa_json.ParseOptions(
+                    explicit_schema=self._schema, unexpected_field_behavior="ignore"
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+
+    def _isolate(self, lines: list[bytes], numbers: Ints) -> Iterator[Rows]:
+        """Parses ever smaller pieces, until those that Arrow refuses are a few lines."""
+        if not lines:
+            return
+        table = self._arrow(b"\n".join(lines) + b"\n")
+        if table is not None and table.num_rows == len(lines):
+            yield Rows(_batch(table), numbers, [])
+        elif len(lines) <= _FEW_LINES:
+            yield self._one_by_one(lines, numbers)
+        else:
+            size = -(-len(lines) // _PIECES)
+            for begin in range(0, len(lines), size):
+                yield from self._isolate(lines[begin : begin + size], numbers[begin : begin + size])
+
+    def _one_by_one(self, lines: list[bytes], numbers: Ints) -> Rows:
+        """The way for lines that Arrow refuses: values come out as text, whatever they were."""
+        names = self._texts + self._numbers
+        columns: dict[str, list[str | None]] = {name: [] for name in names}
+        good: list[int] = []
+        malformed: list[tuple[int, str]] = []
+        for text, number in zip(lines, numbers.tolist(), strict=True):
+            if not text.strip():
+                continue
+            try:
+                record = json.loads(text)
+            except (ValueError, RecursionError):
+                record = None
+            if not isinstance(record, dict):
+                malformed.append((number, _shown(text)))
+                continue
+            good.append(number)
+            for name in names:
+                columns[name].append(_as_text(record.get(name)))
+        batch = pa.RecordBatch.from_arrays(
+            [pa.array(columns[name], pa.string()) for name in names], names=names
+        )
+        return Rows(batch, np.array(good, np.int64), malformed)
+
+
+class CsvLines:
+    """A parser of CSV blocks.
+
+    A record is a line: quoted values must not hold line ends.
+
+    Args:
+      header: the file's column names.
+      delimiter: what parts the columns.
+      texts: columns read as text: keys and times.
+      numbers: columns of measured values.
+    """
+
+    def __init__(
+        self, header: Sequence[str], delimiter: str, texts: Sequence[str], numbers: Sequence[str]
+    ) -> None:
+        self._header = list(header)
+        self._delimiter = delimiter
+        self._texts = [name for name in texts if name in self._header]
+        self._numbers = [name for name in numbers if name in self._header]
+        self._typed = True
+
+    def parse(self, block: bytes, line: int) -> Iterator[Rows]:
+        """Parses a block whose first line has number ``line``."""
+        count = count_lines(block)
+        numbers = np.arange(line, line + count)
+        if b"\n\n" in block or b"\r\n\r\n" in block or block[:1] in (b"\n", b"\r"):
+            lines = block.split(b"\n")[:count]
+            filled = np.array([bool(text.strip()) for text in lines], bool)
+            numbers = numbers[filled]
+            lines = [text for text, keep in zip(lines, filled, strict=True) if keep]
+            block, count = b"\n".join(lines) + b"\n", len(lines)
+            if not count:
+                return
+        skipped: list[tuple[int | None, str]] = []
+        table = self._arrow(block, self._typed, skipped)
+        if table is None and self._typed:
+            skipped.clear()
+            table = self._arrow(block, False, skipped)
+        places = [place - 1 for place, _ in skipped if place is not None]
+        if table is None or len(places) < len(skipped) or table.num_rows + len(places) != count:
+            yield self._one_by_one(block.split(b"\n")[:count], numbers)
+            return
+        malformed = [
+            (int(numbers[place]), text[:RAW_LIMIT])
+            for place, (_, text) in zip(places, skipped, strict=True)
+        ]
+        yield Rows(_batch(table), np.delete(numbers, places) if places else numbers, malformed)
+
+    def _arrow(
+        self, block: bytes, typed: bool, skipped: list[tuple[int | None, str]]
+    ) -> pa.Table | None:
+        def skip(row: pa_csv.InvalidRow) -> str:
+            skipped.append((row.number, row.text))
+            return "skip"
+
+        kinds = {name: pa.string() for name in self._texts}
+        kinds |= {name: pa.float64() if typed else pa.string() for name in self._numbers}
+        try:
+            return pa_csv.read_csv(
+                pa.BufferReader(block),
+                read_options=pa_csv.ReadOptions(
+                    use_threads=False, column_names=self._header, block_size=len(block) + 1
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self._delimiter, invalid_row_handler=skip
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=kinds,
+                    include_columns=self._texts + self._numbers,
+                    strings_can_be_null=True,
+                    null_values=["", "null", "NULL", "None", "NA", "N/A"],
+                ),
+            )
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            return None
+
+    def _one_by_one(self, lines: list[bytes], numbers: Ints) -> Rows:
+        """The way for blocks that Arrow refuses or miscounts: stray quotes, broken encoding."""
+        names = self._texts + self._numbers
+        places = [self._header.index(name) for name in names]
+        columns: list[list[str | None]] = [[] for _ in names]
+        good: list[int] = []
+        malformed: list[tuple[int, str]] = []
+        for text, number in zip(lines, numbers.tolist(), strict=True):
+            try:
+                fields = next(
+                    csv.reader(
+                        [text.decode("utf-8").rstrip("\r")], delimiter=self._delimiter, strict=True
+                    )
+                )
+            except (csv.Error, UnicodeDecodeError, StopIteration):
+                fields = []
+            if len(fields) != len(self._header):
+                malformed.append((number, _shown(text)))
+                continue
+            good.append(number)
+            for column, place in zip(columns, places, strict=True):
+                column.append(fields[place] or None)
+        batch = pa.RecordBatch.from_arrays(
+            [pa.array(column, pa.string()) for column in columns], names=names
+        )
+        return Rows(batch, np.array(good, np.int64), malformed)
+
+
+def read_header(line: bytes) -> tuple[list[str], str]:
+    """Column names of a CSV file's first line, and what parts them: comma, semicolon or tab."""
+    text = line.decode("utf-8-sig", errors="replace").strip("\r\n")
+    delimiter = max(",;\t", key=text.count)
+    names = next(csv.reader([text], delimiter=delimiter), [])
+    return [name.strip() for name in names], delimiter
+
+
+def count_lines(block: bytes) -> int:
+    """How many lines a block holds; the last may lack its line end."""
+    return block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+
+
+def _batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    if batches:
+        return batches[0]
+    return pa.RecordBatch.from_arrays(
+        [pa.array([], field.type) for field in table.schema], schema=table.schema
+    )
+
+
+def _is_utf8(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def _shown(text: bytes) -> str:
+    return text[: 4 * RAW_LIMIT].decode("utf-8", errors="replace").rstrip("\r")[:RAW_LIMIT]
