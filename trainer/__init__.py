@@ -1,0 +1,1 @@
+"""The model: what a data scientist edits. Nothing here imports the rest of the project."""
