@@ -52,9 +52,7 @@ class Examples:
         return dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
 
 
-def read(
-    files: Sequence[str], accessor: Any, schema: Any, config: Config, memory: int
-) -> Examples:
+def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memory: int) -> Examples:
     """Reads a split.
 
     Args:
@@ -107,7 +105,9 @@ def _check_labels(config: Config, labels: np.ndarray) -> None:
         return
     missing = int(np.isnan(labels).sum())
     if missing:
-        raise ValueError(f"label {config.label!r} is missing in {missing} of {len(labels)} examples")
+        raise ValueError(
+            f"label {config.label!r} is missing in {missing} of {len(labels)} examples"
+        )
     if config.task == "binary":
         other = labels[(labels != 0) & (labels != 1)]
         if len(other):

@@ -24,7 +24,7 @@ RANK = "rank"
 MISSING = "missing"
 """float32 [numeric]: 1 where the value is missing, else 0."""
 CATEGORICAL = "categorical"
-"""int64 [categorical + bucketized]: 0 for missing, then vocabulary and out-of-vocabulary buckets."""
+"""int64 [categorical + bucketized]: 0 where missing, then the vocabulary, then its oov buckets."""
 LABEL = "label"
 """float32 [1] for binary and regression; int64 [1], -1 if unseen in training, for multiclass."""
 LABEL_VOCABULARY = "label_vocabulary"
@@ -112,7 +112,9 @@ class Config:
         """
         config = (custom_config or {}).get("config")
         if not isinstance(config, Mapping):
-            raise ValueError("custom_config['config'] is missing: expected label, features, training")
+            raise ValueError(
+                "custom_config['config'] is missing: expected label, features, training"
+            )
         label, features = config["label"], config.get("features", {})
         _check_choice("label.task", label["task"], get_args(Task))
         training = dict(config.get("training", {}))

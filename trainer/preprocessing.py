@@ -89,8 +89,11 @@ def _single_valued(columns: Mapping[str, Column]) -> dict[str, Column]:
     widths = tf.stack([x.dense_shape[1] for x in sparse.values()])
     check = tf.debugging.Assert(
         tf.reduce_max(widths) <= 1,
-        ["a feature must hold at most one value an example; values by feature:"]
-        + [", ".join(sparse), widths],
+        [
+            "a feature must hold at most one value an example; values by feature:",
+            ", ".join(sparse),
+            widths,
+        ],
         summarize=len(sparse),
     )
     with tf.control_dependencies([check] if check is not None else []):

@@ -46,7 +46,9 @@ def run_fn(fn_args: Any) -> None:
             for files in (fn_args.train_files, fn_args.eval_files)
         )
         if not len(train):
-            raise ValueError("the train split holds no examples: look at split and the join's report")
+            raise ValueError(
+                "the train split holds no examples: look at split and the join's report"
+            )
         names = _class_names(config, transform_output)
         target = Target.measure(
             config.task, train.labels, len(names), config.training.class_weights == "balanced"
@@ -67,7 +69,7 @@ def _fit(
     evaluate: examples.Examples,
     fn_args: Any,
 ) -> None:
-    """Trains until the epochs are over or evaluation betters no more, and keeps the best weights."""
+    """Trains until the epochs are over or evaluation gains no more; keeps the best weights."""
     training = config.training
     steps_per_epoch = math.ceil(len(train) / training.batch_size)
     steps = fn_args.train_steps or steps_per_epoch * training.epochs

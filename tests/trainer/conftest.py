@@ -24,9 +24,7 @@ LABELS = {"binary": "fails", "multiclass": "cause", "regression": "wear"}
 def config(task: str, **training: object) -> dict:
     """The components' custom_config for a task."""
     label = {"name": LABELS[task], "task": task}
-    return {
-        "config": {"label": label, "features": FEATURES, "training": {**TRAINING, **training}}
-    }
+    return {"config": {"label": label, "features": FEATURES, "training": {**TRAINING, **training}}}
 
 
 def columns(rows: int, seed: int) -> pa.RecordBatch:
@@ -55,19 +53,23 @@ def columns(rows: int, seed: int) -> pa.RecordBatch:
     )
 
 
-SCHEMA = """
-feature { name: "machine_id" type: INT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
-feature { name: "time" type: INT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
-feature { name: "temperature" type: FLOAT value_count { min: 1 max: 1 } presence { min_count: 1 } }
-feature { name: "load" type: FLOAT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
-feature { name: "runs" type: INT value_count { min: 1 max: 1 } presence { min_count: 1 } }
-feature { name: "model" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
-feature { name: "site" type: INT value_count { min: 1 max: 1 } presence { min_count: 1 } }
-feature { name: "age" type: INT presence { min_fraction: 1 min_count: 1 } shape { } }
-feature { name: "fails" type: INT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
-feature { name: "cause" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
-feature { name: "wear" type: FLOAT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } } }
-"""
+ALWAYS = "presence { min_fraction: 1 min_count: 1 } shape { dim { size: 1 } }"
+SCALAR = "presence { min_fraction: 1 min_count: 1 } shape { }"
+SOMETIMES = "presence { min_count: 1 } value_count { min: 1 max: 1 }"
+KINDS = {
+    "machine_id": f"type: INT {ALWAYS}",
+    "time": f"type: INT {ALWAYS}",
+    "temperature": f"type: FLOAT {SOMETIMES}",
+    "load": f"type: FLOAT {ALWAYS}",
+    "runs": f"type: INT {SOMETIMES}",
+    "model": f"type: BYTES {SOMETIMES}",
+    "site": f"type: INT {SOMETIMES}",
+    "age": f"type: INT {SCALAR}",
+    "fails": f"type: INT {ALWAYS}",
+    "cause": f"type: BYTES {SOMETIMES}",
+    "wear": f"type: FLOAT {ALWAYS}",
+}
+SCHEMA = "\n".join(f'feature {{ name: "{name}" {kind} }}' for name, kind in KINDS.items())
 
 
 @dataclasses.dataclass

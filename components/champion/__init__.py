@@ -1,0 +1,1 @@
+"""The model that serves now, handed on as the baseline of the next evaluation."""

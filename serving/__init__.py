@@ -1,0 +1,1 @@
+"""The served versions of a model and what serves them."""
