@@ -83,7 +83,7 @@ def _check_feed(name: str, feed: FeedTally, spine: FeedTally, settings: JoinSett
         raise DataError(
             name,
             "entities",
-            f"none of {settings.name}'s {feed.entities} entities is among them",
+            f"none of the {feed.entities} entities in {settings.name} is in it",
             "Check that both sources' entity columns hold the same identifiers, written alike",
         )
     if source.kind == "sql" and source.windows:
@@ -119,7 +119,7 @@ def _check_split(split: str, tally: Tally, settings: JoinSettings, window: DataW
         raise DataError(
             settings.name,
             where,
-            f"no examples {stretch}; {settings.name} {_shown(tally.spine.span)}"
+            f"no examples {stretch}; {settings.name} has rows {_shown(tally.spine.span)}"
             + (f"; dropped: {dropped}" if dropped else ""),
             _mend_split(settings),
         )
@@ -163,5 +163,5 @@ def _check_likeness(tally: Tally, settings: JoinSettings) -> None:
 
 def _shown(met: Span | None) -> str:
     if met is None:
-        return "has no times"
-    return f"lies between {format_instant(met.first)} and {format_instant(met.last)}"
+        return "without times"
+    return f"from {format_instant(met.first)} to {format_instant(met.last)}"

@@ -73,7 +73,8 @@ def _warnings(tally: Tally, settings: JoinSettings) -> list[str]:
         if is_events and not feed.matched:
             found.append(f"{name}: no observation has an event in its windows")
         if feed.shared < feed.entities:
-            found.append(f"{name}: {feed.entities - feed.shared} of {feed.entities} entities lack")
+            absent = feed.entities - feed.shared
+            found.append(f"{name}: {absent} of {feed.entities} entities are not in it")
         for reason, count in sorted(feed.left_out.items()):
             found.append(f"{name}: {count} of {feed.rows} rows left out: {reason}")
     if tally.duplicates:
