@@ -18,6 +18,9 @@ from components.ingest.sources import SensorSource
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20
 
+# Arrow's JSON reader takes at most 100,000 rows at a time; lengths of lines vary.
+_BLOCK_ROWS = 50_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -127,7 +130,7 @@ def _blocks(
         rest = piece[cut:]
         yield block
         average = max(1, len(block) // block.count(b"\n"))
-        size = min(max(average * batch_rows, smallest), largest)
+        size = min(max(average * min(batch_rows, _BLOCK_ROWS), smallest), largest)
     if rest:
         yield rest
 

@@ -48,6 +48,10 @@ _WORST_GAPS = 10
 _FILES_SHOWN = 50
 
 
+def _counters() -> collections.defaultdict:
+    return collections.defaultdict(collections.Counter)
+
+
 @dataclasses.dataclass
 class Tally:
     """Counts of some readings; tallies of parts add up to that of the whole.
@@ -63,15 +67,10 @@ class Tally:
       worst_gaps: (length, entity, channel, begin), longest first.
       examples: a few quarantined rows by reason.
       windows: rows written by split.
-      values: by split, how many of their values are there.
     """
 
-    files: dict[int, collections.Counter] = dataclasses.field(
-        default_factory=lambda: collections.defaultdict(collections.Counter)
-    )
-    channels: dict[str, collections.Counter] = dataclasses.field(
-        default_factory=lambda: collections.defaultdict(collections.Counter)
-    )
+    files: dict[int, collections.Counter] = dataclasses.field(default_factory=_counters)
+    channels: dict[str, collections.Counter] = dataclasses.field(default_factory=_counters)
     gateways: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     ranges: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     seen: tuple[int, int] | None = None

@@ -4,9 +4,10 @@ A block holds whole lines. Arrow parses all of it at once; only where that fails
 one by one, so that a broken line costs itself and not its neighbours.
 """
 
+import collections
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ RAW_LIMIT = 500
 _PIECES = 32
 _FEW_LINES = 128
 _HEAD = 1 << 16
+_HEAD_LINES = 200
 
 
 class Rows(NamedTuple):
@@ -71,28 +73,41 @@ class JsonLines:
         if not filled.all():
             lines = [text for text, keep in zip(lines, filled, strict=True) if keep]
             numbers = numbers[filled]
-        yield from self._isolate(lines, numbers)
+        # Pieces that Arrow read, and those that it refused, are of one type each.
+        pieces = list(self._isolate(lines, numbers))
+        for schema in dict.fromkeys(rows.batch.schema for rows in pieces):
+            alike = [rows for rows in pieces if rows.batch.schema == schema]
+            table = pa.Table.from_batches([rows.batch for rows in alike], schema=schema)
+            yield Rows(
+                _batch(table),
+                np.concatenate([rows.lines for rows in alike]),
+                [line for rows in alike for line in rows.malformed],
+            )
 
     def _infer(self, block: bytes) -> pa.Schema:
-        """What the first lines hold: whether keys are text or numbers."""
-        head = block if len(block) <= _HEAD else block[: block.rfind(b"\n", 0, _HEAD) + 1] or block
-        try:
-            found = pa_json.read_json(
-                pa.BufferReader(head),
-                read_options=pa_json.ReadOptions(use_threads=False, block_size=len(head) + 1),
-            ).schema
-        except (pa.ArrowInvalid, UnicodeDecodeError):
-            found = pa.schema([])
+        """What most of the first lines hold: whether keys, and values, are text or numbers."""
+        seen: dict[str, collections.Counter] = {
+            name: collections.Counter() for name in self._texts + self._numbers
+        }
+        for line in block[:_HEAD].splitlines()[:_HEAD_LINES]:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                for name, kinds in seen.items():
+                    kinds[type(record.get(name))] += 1
         fields = []
-        for name in self._texts + self._numbers:
-            kind = found.field(name).type if name in found.names else pa.null()
-            measured = name in self._numbers
-            plain = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            if pa.types.is_string(kind) or pa.types.is_timestamp(kind):
-                kind = pa.string()
-            elif not pa.types.is_boolean(kind) and not (plain and not measured):
-                kind = pa.float64() if measured else pa.string()
-            fields.append(pa.field(name, kind))
+        for name, kinds in seen.items():
+            usual: pa.DataType = pa.float64() if name in self._numbers else pa.string()
+            kinds.pop(type(None), None)
+            if kinds:
+                most = kinds.most_common(1)[0][0]
+                usual = {str: pa.string(), bool: pa.bool_(), float: pa.float64()}.get(most, usual)
+                if most is int:
+                    whole = name in self._texts and not kinds[float]
+                    usual = pa.int64() if whole else pa.float64()
+            fields.append(pa.field(name, usual))
         return pa.schema(fields)
 
     def _arrow(self, block: bytes) -> pa.Table | None:
@@ -164,9 +179,9 @@ class CsvLines:
     ) -> None:
         self._header = list(header)
         self._delimiter = delimiter
+        self._skipped: list[tuple[int | None, str]] = []
         self._texts = [name for name in texts if name in self._header]
         self._numbers = [name for name in numbers if name in self._header]
-        self._typed = True
 
     def parse(self, block: bytes, line: int) -> Iterator[Rows]:
         """Parses a block whose first line has number ``line``."""
@@ -180,11 +195,13 @@ class CsvLines:
             block, count = b"\n".join(lines) + b"\n", len(lines)
             if not count:
                 return
-        skipped: list[tuple[int | None, str]] = []
-        table = self._arrow(block, self._typed, skipped)
-        if table is None and self._typed:
-            skipped.clear()
-            table = self._arrow(block, False, skipped)
+        # A handler of broken rows costs some milliseconds: only where there are any.
+        table = self._arrow(block, typed=True, handler=None)
+        if table is None:
+            table = self._arrow(block, typed=True, handler=self._skip)
+        if table is None:
+            table = self._arrow(block, typed=False, handler=self._skip)
+        skipped = list(self._skipped)
         places = [place - 1 for place, _ in skipped if place is not None]
         if table is None or len(places) < len(skipped) or table.num_rows + len(places) != count:
             yield self._one_by_one(block.split(b"\n")[:count], numbers)
@@ -195,13 +212,14 @@ class CsvLines:
         ]
         yield Rows(_batch(table), np.delete(numbers, places) if places else numbers, malformed)
 
-    def _arrow(
-        self, block: bytes, typed: bool, skipped: list[tuple[int | None, str]]
-    ) -> pa.Table | None:
-        def skip(row: pa_csv.InvalidRow) -> str:
-            skipped.append((row.number, row.text))
-            return "skip"
+    def _skip(self, row: pa_csv.InvalidRow) -> str:
+        self._skipped.append((row.number, row.text))
+        return "skip"
 
+    def _arrow(
+        self, block: bytes, typed: bool, handler: Callable[[pa_csv.InvalidRow], str] | None
+    ) -> pa.Table | None:
+        self._skipped.clear()
         kinds = {name: pa.string() for name in self._texts}
         kinds |= {name: pa.float64() if typed else pa.string() for name in self._numbers}
         try:
@@ -211,7 +229,7 @@ class CsvLines:
                     use_threads=False, column_names=self._header, block_size=len(block) + 1
                 ),
                 parse_options=pa_csv.ParseOptions(
-                    delimiter=self._delimiter, invalid_row_handler=skip
+                    delimiter=self._delimiter, invalid_row_handler=handler
                 ),
                 convert_options=pa_csv.ConvertOptions(
                     column_types=kinds,
@@ -286,7 +304,7 @@ def _is_utf8(block: bytes) -> bool:
 def _as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value)
+    return repr(value) if isinstance(value, int | float) else json.dumps(value)
 
 
 def _shown(text: bytes) -> str:

@@ -155,8 +155,8 @@ def _aggregate(
         interval = source.channels[channel].interval or source.interval
         assert interval is not None
         due = window.size / interval
-        count = (hi - lo).astype(np.float64)
-        columns["missing"] = 1 - np.minimum(count / due, 1.0)
+        count: Floats = (hi - lo).astype(np.float64)
+        columns["missing"] = np.maximum(1 - count / due, 0.0)
     return columns
 
 

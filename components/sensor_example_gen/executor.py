@@ -1,0 +1,86 @@
+"""Runs sensor_features on Beam: portions of files side by side, then buckets of entities."""
+
+import json
+from typing import Any
+
+import apache_beam as beam
+import pydantic
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+
+from components.ingest.durations import parse_duration, parse_instant
+from components.ingest.examples import fill_examples_artifact
+from components.ingest.sensor_buckets import WholeFile
+from components.ingest.sensor_features import portions, prepare
+from components.ingest.sensor_tally import Tally, check_tally, quality_report
+from components.ingest.sensor_windows import window_splits
+from components.ingest.sources import SensorSource
+from components.ingest.split import Split, data_window
+from components.sensor_example_gen.stages import CleanPortion, WindowBucket, read_outcome
+
+REPORT = "report.json"
+_WORK = ".work"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Reads, cleans and windows one sensor source."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes Examples, quarantine and report.
+
+        Args:
+          input_dict: nothing.
+          output_dict: ``examples``: Examples; ``quarantine``: Quarantine; ``report``: QualityReport.
+          exec_properties: as SensorExampleGen takes them.
+
+        Raises:
+          DataError: if the files can't be found or read, lack a column, hold too many bad readings
+            or none of the run's time. The report and the quarantine are written before.
+        """
+        name = exec_properties["name"]
+        source = SensorSource.model_validate_json(exec_properties["source"])
+        split = pydantic.TypeAdapter(Split).validate_json(exec_properties["split"])
+        window = data_window(
+            parse_instant(exec_properties["as_of"]),
+            split,
+            parse_duration(exec_properties["horizon"]),
+        )
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        quarantine = artifact_utils.get_single_uri(output_dict["quarantine"])
+        report = artifact_utils.get_single_uri(output_dict["report"])
+        fileio.makedirs(quarantine)
+
+        job = prepare(name, source, window.begin, window.end)
+        pieces = portions(job)
+        work = f"{quarantine}/{_WORK}"
+        with self._MakeBeamPipeline() as pipeline:  # type: ignore[attr-defined]
+            cleaned = (
+                pipeline
+                | "Portions" >> beam.Create(list(enumerate(pieces)), reshuffle=len(pieces) > 1)
+                | "Clean" >> beam.ParDo(CleanPortion(job, work, quarantine))
+            )
+            # Each bucket has an element, so that also one without readings writes its shards.
+            every = pipeline | "Buckets" >> beam.Create([(b, "") for b in range(job.buckets)])
+            _ = (
+                (cleaned, every)
+                | "Together" >> beam.Flatten()
+                | "ByBucket" >> beam.GroupByKey()
+                | "Window" >> beam.ParDo(WindowBucket(job, work, quarantine, examples.uri))
+            )
+        tally = Tally()
+        for file in sorted(fileio.listdir(work)):
+            if file.endswith(".outcome"):
+                tally.add(read_outcome(f"{work}/{file}"))
+        fileio.rmtree(work)
+        with WholeFile(f"{report}/{REPORT}") as file:
+            content = quality_report(tally, job.files, job.clocks)
+            file.write(json.dumps(content, indent=2, ensure_ascii=False).encode())
+        check_tally(name, tally, job.files, source.max_rejected)
+        fill_examples_artifact(examples, list(window_splits(source)))

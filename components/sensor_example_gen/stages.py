@@ -1,0 +1,119 @@
+"""The two stages on Beam. Readings go from one to the other in files, named by portion and bucket.
+
+Beam's own shuffle would hold all readings in memory where the runner is local. A stage that is run
+again writes the same files again, whole, so that retries double nothing.
+"""
+
+import pickle
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+
+from components.ingest.errors import DataError
+from components.ingest.examples import ShardWriter, shard_name, split_folder
+from components.ingest.sensor_buckets import (
+    BucketWriter,
+    QuarantineWriter,
+    WholeFile,
+    read_bucket,
+)
+from components.ingest.sensor_features import SensorJob, bucket_windows, clean_parts
+from components.ingest.sensor_files import Part
+from components.ingest.sensor_tally import Tally
+from components.ingest.tfrecord import remote
+
+_ROWS = 16_384
+
+
+class CleanPortion(beam.DoFn):
+    """Cleans some parts of files; yields bucket and path of each file of readings.
+
+    Args:
+      job: see ``sensor_features.prepare``.
+      work: the folder for readings and outcomes.
+      quarantine: the folder for rejected readings.
+    """
+
+    def __init__(self, job: SensorJob, work: str, quarantine: str) -> None:
+        self._job = job
+        self._work = work
+        self._quarantine = quarantine
+
+    def process(self, element: tuple[int, list[Part]]) -> Iterator[tuple[int, str]]:
+        """Cleans portion ``element[0]``, which holds the parts ``element[1]``."""
+        index, parts = element
+        name = f"cleaning-{index:05d}"
+        with (
+            _Outcome(f"{self._work}/{name}.outcome") as tally,
+            QuarantineWriter(f"{self._quarantine}/{name}.parquet") as rejected,
+            BucketWriter(self._job.plan, self._work, name, self._job.buckets) as writer,
+        ):
+            for readings in clean_parts(self._job, parts, tally, rejected.write):
+                writer.write(readings)
+        yield from writer.files.items()
+
+
+class WindowBucket(beam.DoFn):
+    """Computes the windows of a bucket of entities and writes its shard of each split.
+
+    Args:
+      job: see ``sensor_features.prepare``.
+      work: the folder for outcomes.
+      quarantine: the folder for rejected readings.
+      examples: the Examples artifact's folder.
+    """
+
+    def __init__(self, job: SensorJob, work: str, quarantine: str, examples: str) -> None:
+        self._job = job
+        self._work = work
+        self._quarantine = quarantine
+        self._examples = examples
+
+    def process(self, element: tuple[int, Iterable[str]]) -> None:
+        """Works on bucket ``element[0]``, whose readings lie in the files ``element[1]``."""
+        bucket, paths = element
+        name = f"series-{bucket:05d}"
+        with (
+            _Outcome(f"{self._work}/{name}.outcome") as tally,
+            QuarantineWriter(f"{self._quarantine}/{name}.parquet") as rejected,
+        ):
+            readings = read_bucket(self._job.plan, [path for path in paths if path])
+            for split, table in bucket_windows(self._job, readings, tally, rejected.write):
+                folder = split_folder(self._examples, split)
+                with ShardWriter(f"{folder}/{shard_name(bucket, self._job.buckets)}") as shard:
+                    for batch in table.to_batches(max_chunksize=_ROWS):
+                        shard.write(batch)
+
+
+def read_outcome(path: str) -> Tally:
+    """What a stage counted.
+
+    Raises:
+      DataError: if the stage met with one.
+    """
+    with remote().open(path, "rb") as file:
+        outcome = pickle.loads(file.read())
+    if isinstance(outcome, DataError):
+        raise outcome
+    return outcome
+
+
+class _Outcome:
+    """Keeps a stage's tally, or the DataError that ended it, for the process that runs the pipeline.
+
+    Beam wraps errors of its workers in a trace that hides what a person should read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._tally = Tally()
+
+    def __enter__(self) -> Tally:
+        return self._tally
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        if error is not None and not isinstance(error, DataError):
+            return False
+        with WholeFile(self._path) as file:
+            file.write(pickle.dumps(self._tally if error is None else error))
+        return True
