@@ -1,0 +1,152 @@
+"""Reading a SQL source: bounded memory, Arrow record batches, every row once.
+
+Plain functions: no Beam, no TFX. ``SqlExampleGen`` reads the parts of a ``plan`` side by side;
+``read_source`` reads a whole source, as prediction does.
+
+What a column's type becomes stands in ``sql_columns.py``, how parameters are bound in
+``sql_bind.py``.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from components.ingest.sources import SqlSource
+from components.ingest.sql_bind import Times, bound_query
+from components.ingest.sql_columns import Column, to_batch
+from components.ingest.sql_connect import connected
+from components.ingest.sql_cursor import streaming
+from components.ingest.sql_partitions import Partition, partition_query, partitions
+from components.ingest.sql_schema import first_rows, settle_columns
+from components.ingest.sql_watermark import latest, no_rows, watermark
+
+__all__ = [
+    "Plan",
+    "Preview",
+    "Times",
+    "latest",
+    "plan",
+    "preview",
+    "read_partition",
+    "read_source",
+    "watermark",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a source is read: settled once, so that all its parts give the same columns.
+
+    Attributes:
+      columns: the result's columns, in order.
+      partitions: the parts.
+    """
+
+    columns: tuple[Column, ...]
+    partitions: tuple[Partition, ...]
+
+
+class Preview(NamedTuple):
+    """A first look at a source.
+
+    Attributes:
+      columns: the columns' names.
+      types: kinds by column name, see ``sql_columns.py``.
+      table: the first rows.
+    """
+
+    columns: list[str]
+    types: dict[str, str]
+    table: pa.Table
+
+
+def plan(name: str, source: SqlSource, times: Times) -> Plan:
+    """Looks at a source's first batch, settles its columns' kinds, and cuts it into parts.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      times: what the query's parameters stand for.
+
+    Raises:
+      DataError: if the database cannot be read, a column that the settings name is not there or
+        unfit for its purpose, two columns have one name, a type has no place in a feature, or
+        there are no rows.
+    """
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        with first_rows(name, connection, query, source.batch_rows) as first:
+            if not first.rows:
+                raise no_rows(name, source, times)
+            columns = settle_columns(name, source, times, first)
+            to_batch(name, source, columns, first.rows, 1)
+            cast = first.cast_of(source.partitions.column) if source.partitions else None
+        parts = partitions(connection, query, source, columns, cast)
+    return Plan(tuple(columns), tuple(parts))
+
+
+def read_partition(
+    name: str, source: SqlSource, times: Times, columns: Sequence[Column], partition: Partition
+) -> Iterator[pa.RecordBatch]:
+    """Reads one part of a plan.
+
+    Yields:
+      Batches of at most ``source.batch_rows`` rows; no more than one of them is in memory. Their
+      schema depends on ``columns`` only.
+
+    Raises:
+      DataError: if the database cannot be read, or a value does not fit.
+    """
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        with streaming(connection, partition_query(query, partition)) as cursor:
+            done = 0
+            while rows := cursor.fetchmany(source.batch_rows):
+                yield to_batch(name, source, columns, rows, done + 1)
+                done += len(rows)
+
+
+def read_source(name: str, source: SqlSource, times: Times) -> Iterator[pa.RecordBatch]:
+    """Reads a whole source.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      times: what the query's parameters stand for.
+
+    Yields:
+      Batches of at most ``source.batch_rows`` rows, of one schema; none if there are no rows.
+
+    Raises:
+      DataError: as ``plan`` and ``read_partition``, but no rows are no error.
+    """
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        with first_rows(name, connection, query, source.batch_rows, limited=False) as first:
+            if not first.rows:
+                return
+            columns = settle_columns(name, source, times, first)
+            rows, done = first.rows, 0
+            while rows:
+                yield to_batch(name, source, columns, rows, done + 1)
+                done += len(rows)
+                rows = [] if first.whole else first.cursor.fetchmany(source.batch_rows)
+
+
+def preview(name: str, source: SqlSource, times: Times, rows: int = 20) -> Preview:
+    """Connects and reads a few rows.
+
+    Raises:
+      DataError: as ``plan``.
+    """
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        with first_rows(name, connection, query, rows) as first:
+            if not first.rows:
+                raise no_rows(name, source, times)
+            columns = settle_columns(name, source, times, first)
+            table = pa.Table.from_batches([to_batch(name, source, columns, first.rows, 1)])
+    types = {column.name: column.kind for column in columns}
+    return Preview(table.column_names, types, table)

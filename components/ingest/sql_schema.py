@@ -1,0 +1,197 @@
+"""What a query's columns are: settled once, from their names, the driver and the first rows."""
+
+import contextlib
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from components.ingest.errors import DataError
+from components.ingest.sources import SqlSource
+from components.ingest.sql_bind import Times, bound_query
+from components.ingest.sql_columns import Column, kind_of_values
+from components.ingest.sql_connect import connected
+from components.ingest.sql_cursor import streaming
+from components.ingest.sql_partitions import subquery
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstRows:
+    """A query's first rows.
+
+    Attributes:
+      cursor: gives the rows that follow.
+      names: the columns' names.
+      rows: tuples of Python values.
+      whole: whether these are all rows there are.
+      dialect: SQLAlchemy's name of the database.
+      driver: by column a kind, or None where there is none for it, and the type's own name; None
+        for databases that don't say.
+    """
+
+    cursor: Any
+    names: list[str]
+    rows: Sequence[Any]
+    whole: bool
+    dialect: str
+    driver: list[tuple[str | None, str]] | None
+
+    def cast_of(self, column: str) -> str | None:
+        """The type that a column's values must be cast to when they are bound as text."""
+        if self.dialect != "postgresql" or self.driver is None:
+            return None
+        return self.driver[self.names.index(column)][1]
+
+
+@contextlib.contextmanager
+def first_rows(
+    name: str, connection: sa.Connection, query: sa.TextClause, rows: int, limited: bool = True
+) -> Iterator[FirstRows]:
+    """Runs a query and reads its first rows.
+
+    Args:
+      name: the source's name, for messages.
+      connection: where to run it.
+      query: the source's query with its parameters bound.
+      rows: how many rows to read.
+      limited: whether no rows past these are wanted: MySQL would send them all the same.
+
+    Raises:
+      DataError: if it is no SELECT.
+    """
+    driver = connection.dialect.driver
+    statement: sa.sql.ClauseElement = query
+    if driver == "pymysql" and limited:
+        statement = sa.select(sa.text("*")).select_from(subquery(query)).limit(rows)
+    with streaming(connection, statement) as cursor:
+        if cursor.description is None:
+            raise DataError(name, "query", "it returns no rows", "Write a SELECT")
+        read = cursor.fetchmany(rows)
+        kinds = None
+        if driver == "psycopg":
+            from components.ingest import sql_postgres
+
+            kinds = sql_postgres.kinds(connection, [item[1] for item in cursor.description])
+        elif driver == "pymysql":
+            from components.ingest import sql_mysql
+
+            kinds = sql_mysql.kinds(cursor)
+        names = [item[0] for item in cursor.description]
+        yield FirstRows(cursor, names, read, len(read) < rows, connection.dialect.name, kinds)
+
+
+def settle_columns(name: str, source: SqlSource, times: Times, first: FirstRows) -> list[Column]:
+    """Settles the columns' kinds.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings; ``types:`` goes before all else.
+      times: what the query's parameters stand for.
+      first: the result's first rows, at least one.
+
+    Raises:
+      DataError: if two columns have one name, one that the settings name is not there, a type has
+        no place in the type map, or the entity is of an unfit kind.
+    """
+    _check_names(name, source, first.names)
+    columns = []
+    for position, values in enumerate(zip(*first.rows, strict=True)):
+        column = first.names[position]
+        required = column in (source.entity, source.time)
+        is_time = column in (source.time, source.known_at)
+        wanted = "time" if is_time else source.types.get(column)
+        if wanted is not None:
+            columns.append(Column(column, wanted, converts=True, required=required))
+            continue
+        kind, type_name = first.driver[position] if first.driver else ("null", "")
+        if kind == "null":
+            kind = kind_of_values(values)
+            type_name = next((type(value).__name__ for value in values if value is not None), "")
+            if not first.whole and kind in ("null", "int"):
+                kind = _probe(name, source, times, column, kind)
+        if kind is None:
+            raise _without_place(name, column, type_name, values)
+        columns.append(Column(column, kind, required=required))
+    _check_entity(name, source, columns, first)
+    return columns
+
+
+def _probe(name: str, source: SqlSource, times: Times, column: str, kind: str) -> str | None:
+    """Looks past the first rows where these don't settle a column's kind.
+
+    A column whose first rows are all NULL takes the kind of its first value. In SQLite, where each
+    value has its own type, an integer column that holds a float anywhere is a float column: the
+    column types DECIMAL and NUMERIC keep 10.0 as 10.
+    """
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        wanted: Any = sa.column(column)
+        rows = subquery(query)
+        if kind == "null":
+            found = connection.execute(
+                sa.select(wanted).select_from(rows).where(wanted.is_not(None)).limit(1)
+            ).all()
+            settled = kind_of_values([found[0][0]]) if found else "null"
+            if settled != "int":
+                return settled
+        if connection.dialect.name != "sqlite":
+            return "int"
+        floats = sa.select(sa.func.max(sa.func.typeof(wanted) == "real")).select_from(rows)
+        return "float" if connection.execute(floats).scalar() else "int"
+
+
+def _without_place(name: str, column: str, type_name: str, values: Sequence[Any]) -> DataError:
+    row, value = next(((i, v) for i, v in enumerate(values, 1) if v is not None), (1, None))
+    return DataError(
+        name,
+        f"column {column!r}, row {row}",
+        f"its type {type_name} cannot be mapped to a feature",
+        f"Cast it in the query (CAST({column} AS ...)), take its parts as columns, or leave it out",
+        value,
+    )
+
+
+def _check_names(name: str, source: SqlSource, names: list[str]) -> None:
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise DataError(
+            name,
+            f"query, column {twice[0]!r}",
+            f"two columns of the result have this name (the columns are {', '.join(names)})",
+            f"Give each its own name with AS, such as m.{twice[0]} AS m_{twice[0]}",
+        )
+    wanted = {
+        "entity": source.entity,
+        "time": source.time,
+        "known_at": source.known_at,
+        "partitions.column": source.partitions.column if source.partitions else None,
+        **{f"types.{column}": column for column in source.types},
+    }
+    for setting, column in wanted.items():
+        if column is None or column in names:
+            continue
+        lowered = {other.lower(): other for other in reversed(names)}
+        near = difflib.get_close_matches(column.lower(), lowered, 1, 0.5)
+        hint = f"Did you mean {lowered[near[0]]!r}? " if near else ""
+        raise DataError(
+            name,
+            f"column {column!r}",
+            f"the source's {setting} names it, but the result's columns are {', '.join(names)}",
+            f"{hint}Select it in the query, or change the setting",
+        )
+
+
+def _check_entity(name: str, source: SqlSource, columns: list[Column], first: FirstRows) -> None:
+    position = first.names.index(source.entity)
+    column = columns[position]
+    if column.kind in ("int", "text", "bytes"):
+        return
+    value = next((row[position] for row in first.rows if row[position] is not None), None)
+    if column.kind == "null":
+        rule, mend = "it is NULL", f"Add WHERE {column.name} IS NOT NULL to the query"
+    else:
+        rule = f"the entity is of kind {column.kind}, but must be int, text or bytes"
+        mend = f"Cast it in the query, or set types: {{{column.name}: int}} (or text) in the source"
+    raise DataError(name, f"column {column.name!r}, row 1", rule, mend, value)

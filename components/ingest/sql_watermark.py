@@ -1,0 +1,117 @@
+"""How new a source's data is: for the cache's key, for ``as_of: latest`` and for messages."""
+
+import uuid
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from components.ingest.durations import format_instant
+from components.ingest.errors import DataError
+from components.ingest.sources import SqlSource
+from components.ingest.sql_bind import FAR_FUTURE, Times, bound_query
+from components.ingest.sql_connect import connected, database_url, sqlite_path
+from components.ingest.sql_partitions import subquery
+from components.ingest.sql_times import UnfitError, to_microseconds
+
+
+def watermark(name: str, source: SqlSource, as_of: int = FAR_FUTURE) -> str:
+    """A text that changes whenever the source's data may have changed, for the cache's key.
+
+    Args:
+      name: the source's name, for messages.
+      source: its settings.
+      as_of: bound as ``:as_of`` and ``:end`` to the watermark query, microseconds since the epoch.
+
+    Returns:
+      The watermark query's value if the settings have one; else size and time of a SQLite file and
+      its write-ahead log; else a text never seen before.
+
+    Raises:
+      DataError: if the watermark query cannot be run or gives no value.
+    """
+    if source.watermark is not None:
+        return f"query:{_value(name, source, as_of)}"
+    path = sqlite_path(database_url(name, source))
+    if path is None:
+        return f"unknown:{uuid.uuid4().hex}"
+    states = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        state = file.stat() if file.exists() else None
+        states.append(f"{state.st_size}:{state.st_mtime_ns}" if state else "none")
+    return f"file:{':'.join(states)}"
+
+
+def latest(name: str, source: SqlSource) -> int:
+    """The newest time in a source, microseconds since the epoch.
+
+    It is the watermark query's value if that is a time, else the greatest value of the time column
+    over the query's result.
+
+    Raises:
+      DataError: if the source has no rows or cannot be read.
+    """
+    if source.watermark is not None:
+        value = _value(name, source, FAR_FUTURE)
+        if not isinstance(value, int | float):
+            try:
+                return _instant(value, source)
+            except (UnfitError, pa.ArrowInvalid):
+                pass
+    times = Times(0, FAR_FUTURE, FAR_FUTURE)
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.query, times, connection.dialect.name)
+        column: Any = sa.column(source.time)
+        newest = sa.select(sa.func.max(column)).select_from(subquery(query))
+        value = connection.execute(newest).scalar()
+    if value is None:
+        raise no_rows(name, source, times)
+    try:
+        return _instant(value, source)
+    except (UnfitError, pa.ArrowInvalid) as error:
+        raise DataError(
+            name,
+            f"column {source.time!r}",
+            str(error),
+            "Mend the value, or leave such rows out in the query",
+            value,
+        ) from None
+
+
+def no_rows(name: str, source: SqlSource, times: Times) -> DataError:
+    """The error of a query without rows; it tells the watermark, if there is one."""
+    if (times.begin, times.end) == (0, FAR_FUTURE):
+        span = "at any time"
+    else:
+        span = f"from {format_instant(times.begin)} to {format_instant(times.end)}"
+    holds = ""
+    if source.watermark is not None:
+        holds = f"; its watermark is {_value(name, source, FAR_FUTURE)}"
+    return DataError(
+        name,
+        "query",
+        f"it gives no rows {span}{holds}",
+        "Check --as-of against the times in the data, the lengths of split and windows, and the "
+        "query's conditions",
+    )
+
+
+def _instant(value: Any, source: SqlSource) -> int:
+    return to_microseconds(pa.array([value]), source.timezone, source.time_unit)[0].as_py()
+
+
+def _value(name: str, source: SqlSource, as_of: int) -> Any:
+    assert source.watermark is not None
+    times = Times(0, as_of, as_of)
+    with connected(name, source) as connection:
+        query = bound_query(name, source, source.watermark, times, connection.dialect.name)
+        value = connection.execute(query).scalar()
+    if value is None:
+        raise DataError(
+            name,
+            "watermark",
+            "its query gives no value",
+            "Give one row with one value, such as SELECT MAX(updated_at) FROM ...",
+            source.watermark,
+        )
+    return value
