@@ -41,11 +41,9 @@ class Options:
     readings: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("machines", "days"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected 1 or more")
-        if self.days > 3650:
-            raise ValueError(f"days is {self.days}: expected at most 3650")
+        for name, most in (("machines", 20_000), ("days", 3_650)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}: expected 1 to {most}")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: expected 0 or more")
         if self.readings is None:

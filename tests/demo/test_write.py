@@ -149,8 +149,8 @@ def test_memory_is_bounded_by_the_chunk_whatever_the_readings(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"machines": 0}, "machines is 0: expected 1 or more"),
-        ({"days": 0}, "days is 0: expected 1 or more"),
+        ({"machines": 0}, "machines is 0: expected 1 to 20000"),
+        ({"days": 0}, "days is 0: expected 1 to 3650"),
         ({"seed": -1}, "seed is -1: expected 0 or more"),
         ({"readings": 10}, "readings is 10: 50 machines over 120 days are read between 24000"),
         ({"readings": 10**10}, "every second"),
