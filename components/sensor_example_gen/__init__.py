@@ -1,0 +1,1 @@
+"""Sensor files to windowed features."""

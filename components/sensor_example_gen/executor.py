@@ -37,7 +37,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
           input_dict: nothing.
-          output_dict: ``examples``: Examples; ``quarantine``: Quarantine; ``report``: QualityReport.
+          output_dict: ``examples``, ``quarantine`` and ``report``, one artifact each.
           exec_properties: as SensorExampleGen takes them.
 
         Raises:
@@ -75,9 +75,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Window" >> beam.ParDo(WindowBucket(job, work, quarantine, examples.uri))
             )
         tally = Tally()
-        for file in sorted(fileio.listdir(work)):
-            if file.endswith(".outcome"):
-                tally.add(read_outcome(f"{work}/{file}"))
+        for outcome in sorted(str(found) for found in fileio.listdir(work)):
+            if outcome.endswith(".outcome"):
+                tally.add(read_outcome(f"{work}/{outcome}"))
         fileio.rmtree(work)
         with WholeFile(f"{report}/{REPORT}") as file:
             content = quality_report(tally, job.files, job.clocks)

@@ -99,7 +99,7 @@ def read_outcome(path: str) -> Tally:
 
 
 class _Outcome:
-    """Keeps a stage's tally, or the DataError that ended it, for the process that runs the pipeline.
+    """Keeps a stage's tally, or the DataError that ended it, for the process that runs all.
 
     Beam wraps errors of its workers in a trace that hides what a person should read.
     """
