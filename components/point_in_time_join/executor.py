@@ -54,7 +54,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         folder = artifact_utils.get_single_uri(output_dict["report"])
 
-        with self._MakeBeamPipeline() as pipeline:  # type: ignore[attr-defined]
+        with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create([None, *files], reshuffle=len(files) > 1)
