@@ -54,7 +54,7 @@ def copy_tree(source: Path, target: Path, link: bool = False) -> None:
     shutil.copytree(source, target, copy_function=_link_or_copy if link else shutil.copy2)
 
 
-def fingerprint(root: Path, skip: str = "assets.extra") -> str:
+def content_fingerprint(root: Path, skip: str = "assets.extra") -> str:
     """A folder's content as one number.
 
     Args:

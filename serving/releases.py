@@ -27,7 +27,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from serving.folders import copy_tree, fingerprint, sync_folder, sync_tree, write_atomically
+from serving.folders import (
+    content_fingerprint,
+    copy_tree,
+    sync_folder,
+    sync_tree,
+    write_atomically,
+)
 
 RECORD = "releases.json"
 EXTRA = "assets.extra"
@@ -157,7 +163,7 @@ class Releases:
             raise ReleaseError(f"{model} is not a SavedModel: it holds no saved_model.pb")
         with self._locked():
             record = self._heal(self._read())
-            content = fingerprint(model)
+            content = content_fingerprint(model)
             for version in self.versions():
                 if version.fingerprint == content:
                     return Push(version.number, False, record["stable"])
@@ -291,6 +297,11 @@ class Releases:
         with (self.folder / ".lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def fingerprint(folder: str | Path) -> str:
+    """What serves, as a short text for cache keys; see ``Releases.state``."""
+    return Releases(folder).state()
 
 
 def prunable(

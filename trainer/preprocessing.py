@@ -1,7 +1,7 @@
 """The features' transformation, computed by Transform and served inside the model's graph."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from trainer import features
 from trainer.features import Config
 
-Column = tf.Tensor | tf.SparseTensor
+Column: TypeAlias = tf.Tensor | tf.SparseTensor
 
 
 def preprocessing_fn(

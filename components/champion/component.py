@@ -5,6 +5,8 @@ looked up in ML Metadata: "the newest blessed" may never have served, and open-s
 Pipelines has no Resolver.
 """
 
+from typing import Any
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
@@ -15,13 +17,13 @@ from components.champion import executor
 class ChampionSpec(component_spec.ComponentSpec):
     """Parameters and outputs of Champion."""
 
-    PARAMETERS = {
+    PARAMETERS: dict[str, Any] = {  # noqa: RUF012
         "directory": component_spec.ExecutionParameter(type=str),
         "state": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS: dict[str, component_spec.ChannelParameter] = {}
-    OUTPUTS = {
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    OUTPUTS: dict[str, Any] = {  # noqa: RUF012
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
     }

@@ -1,0 +1,1 @@
+"""Pushes what every gate blessed as a new version to serve."""

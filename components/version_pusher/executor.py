@@ -1,0 +1,153 @@
+"""Pushes a blessed model and tells what happened."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from serving.folders import write_atomically
+from serving.releases import Releases
+
+PUSHED = "pushed.json"
+EVALUATION = "evaluation.json"
+# The files that Evaluator, and InfraValidator or our serving gate, leave in their blessing.
+MODEL_BLESSED, INFRA_BLESSED = "BLESSED", "INFRA_BLESSED"
+
+
+def push(
+    directory: str,
+    model: Path,
+    evaluation: dict[str, Any],
+    blessings: dict[str, bool],
+    lineage: dict[str, Any],
+    keep: int,
+    statistics: Path | None,
+    schema: Path | None,
+) -> dict[str, Any]:
+    """Pushes the model if every gate blessed it.
+
+    Args:
+      directory: the served model's folder.
+      model: the candidate's SavedModel.
+      evaluation: what Evaluator wrote into ``evaluation.json``.
+      blessings: by gate, whether it blessed.
+      lineage: kept in the version's release.json.
+      keep: how many of the newest versions stay.
+      statistics: folder of the training examples' statistics.
+      schema: file of their schema.
+
+    Returns:
+      What stands in ``pushed.json``: ``pushed`` (the model is a version to serve), ``created`` (and
+      is new), ``version``, ``serves`` (the version that does now), ``reason``, ``metrics``,
+      ``baseline_metrics``, ``baseline_version``, ``pruned``.
+
+    Raises:
+      serving.releases.ReleaseError: if the release record cannot be used.
+    """
+    releases = Releases(directory)
+    result: dict[str, Any] = {
+        "pushed": False,
+        "created": False,
+        "version": None,
+        "metrics": evaluation["metrics"],
+        "baseline_metrics": evaluation["baseline_metrics"],
+        "baseline_version": evaluation["baseline_version"],
+        "pruned": [],
+    }
+    if not all(blessings.values()):
+        stable = releases.stable()
+        return {
+            **result,
+            "serves": stable.number if stable else None,
+            "reason": _refusal(evaluation, blessings),
+        }
+    why = f"blessed by {', '.join(blessings)}"
+    release = {
+        "lineage": lineage,
+        "metrics": evaluation["metrics"],
+        "baseline_version": evaluation["baseline_version"],
+        "baseline_metrics": evaluation["baseline_metrics"],
+        "gates": {
+            **{name: {"blessed": blessed} for name, blessed in blessings.items()},
+            "evaluation": {"blessed": True, "thresholds": evaluation["thresholds"]},
+        },
+    }
+    done = releases.push(
+        model, release, keep, why, by="pipeline", statistics=statistics, schema=schema
+    )
+    if not done.created:
+        why = f"the same model is version {done.version} already"
+        if done.stable != done.version:
+            why += f"; version {done.stable} serves, and promoting is for a person to do"
+    return {
+        **result,
+        "pushed": True,
+        "created": done.created,
+        "version": done.version,
+        "serves": done.stable,
+        "reason": why,
+        "pruned": list(done.pruned),
+    }
+
+
+def read_push(uri: str) -> dict[str, Any]:
+    """Reads a ``pushed_model`` artifact's report; see ``push``."""
+    text: str = (Path(uri) / PUSHED).read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def _refusal(evaluation: dict[str, Any], blessings: dict[str, bool]) -> str:
+    reasons = []
+    for gate, blessed in blessings.items():
+        if not blessed:
+            told = evaluation["reasons"] if gate == "evaluation" else []
+            reasons.append("; ".join(told) or f"{gate} did not bless the model")
+    return "; ".join(reasons)
+
+
+class Executor(base_executor.BaseExecutor):
+    """VersionPusher's work."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes, or not, and writes ``pushed.json``."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        inputs = {
+            name: artifact_utils.get_single_instance(artifacts)
+            for name, artifacts in input_dict.items()
+            if artifacts
+        }
+        blessings = {"evaluation": (Path(inputs["model_blessing"].uri) / MODEL_BLESSED).exists()}
+        if "infra_blessing" in inputs:
+            served = Path(inputs["infra_blessing"].uri) / INFRA_BLESSED
+            blessings["serving gate"] = served.exists()
+        result = push(
+            exec_properties["directory"],
+            Path(path_utils.serving_model_path(inputs["model"].uri)),
+            json.loads((Path(inputs["evaluation"].uri) / EVALUATION).read_text(encoding="utf-8")),
+            blessings,
+            json.loads(exec_properties["lineage"]),
+            exec_properties["keep"],
+            Path(inputs["statistics"].uri),
+            Path(io_utils.get_only_uri_in_dir(inputs["schema"].uri)),
+        )
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        folder = Path(pushed.uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / PUSHED, json.dumps(result, indent=2) + "\n")
+        pushed.set_int_custom_property("pushed", int(result["pushed"]))
+        pushed.set_string_custom_property("reason", result["reason"])
+        if result["pushed"]:
+            place = Path(exec_properties["directory"]) / str(result["version"])
+            pushed.set_string_custom_property("pushed_version", str(result["version"]))
+            pushed.set_string_custom_property("pushed_destination", str(place))
+        logging.info("pushed: %s (%s)", result["version"], result["reason"])
