@@ -166,7 +166,8 @@ class Releases:
             content = content_fingerprint(model)
             for version in self.versions():
                 if version.fingerprint == content:
-                    return Push(version.number, False, record["stable"])
+                    gone = self._prune(record, keep)
+                    return Push(version.number, False, record["stable"], gone)
             number = record["next"]
             event = _event("push", number, why, by)
             staged = self.folder / f"{_STAGING}{number}"
