@@ -126,6 +126,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         eval_config=eval_config(
             settings.label.name, settings.label.task, settings.evaluation.model_dump()
         ),
+        code=fingerprint.component("model_evaluator"),
     )
     pushed = VersionPusher(
         model=trained.outputs["model"],

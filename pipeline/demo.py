@@ -1,21 +1,62 @@
 """The verb ``demo``: the simulated plant's data."""
 
 import pathlib
+import sys
+import time
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 @click.command()
-@click.option("--directory", default="var/demo", show_default=True, type=click.Path(file_okay=False))
+@click.option(
+    "--directory", default="var/demo", show_default=True, type=click.Path(file_okay=False)
+)
 @click.option("--machines", default=50, show_default=True, type=click.IntRange(1))
 @click.option("--days", default=120, show_default=True, type=click.IntRange(2))
 @click.option("--readings", type=click.IntRange(1), help="About how many sensor readings in all.")
-@click.option("--seed", default=7, show_default=True)
-@click.option("--if-missing", is_flag=True, help="Do nothing where there is data already.")
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(0))
+@click.option("--if-missing", is_flag=True, help="Do nothing where a plant lies already.")
 def command(
     directory: str, machines: int, days: int, readings: int | None, seed: int, if_missing: bool
 ) -> None:
     """Make the simulated plant's data: a SQLite database and sensor files.
 
-    The plant's model is described in demo/README.md; the same options and seed give the same data.
+    What is simulated, and which faults the data has, is told in demo/README.md. The same options
+    and seed give the same data.
     """
+    if if_missing and (pathlib.Path(directory) / "plant.json").exists():
+        return
+    # NumPy, Arrow and SQLAlchemy are imported here: a plant that lies there already needs none.
+    from demo.write import PlantError, make_plant
+
+    console = Console()
+    started = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("making the demo plant", total=1.0)
+
+            def told(share: float, what: str) -> None:
+                progress.update(task, completed=share, description=what)
+
+            plant = make_plant(
+                directory,
+                machines=machines,
+                days=days,
+                seed=seed,
+                readings=readings,
+                progress=told,
+            )
+    except PlantError as error:
+        console.print(f"[bold red]{escape(str(error))}[/]")
+        sys.exit(1)
+    console.print(
+        f"Demo plant in {escape(directory)}: {plant.machines} machines from {plant.begin[:10]} to "
+        f"{plant.end[:10]}, {plant.readings:,} sensor readings in {plant.files} files, "
+        f"{plant.rows['failures']:,} failures"
+        f" ({time.monotonic() - started:.0f} s)",
+        highlight=False,
+    )

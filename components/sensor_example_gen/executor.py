@@ -60,7 +60,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         job = prepare(name, source, window.begin, window.end)
         pieces = portions(job)
         work = f"{quarantine}/{_WORK}"
-        with self._MakeBeamPipeline() as pipeline:  # type: ignore[attr-defined]
+        with self._make_beam_pipeline() as pipeline:
             cleaned = (
                 pipeline
                 | "Portions" >> beam.Create(list(enumerate(pieces)), reshuffle=len(pieces) > 1)

@@ -15,12 +15,14 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from components.curated_schema.schema_file import SchemaError
 from components.ingest.errors import DataError
 from pipeline.local import plan as planning
 from pipeline.local.events import Event
 from pipeline.local.process import StagesProcess
 from pipeline.local.table import StageTable, live
 from pipeline.settings import Settings, SettingsError, load_settings
+from serving.releases import ReleaseError
 
 
 @click.command()
@@ -60,7 +62,7 @@ def command(
                     to_nodes=list(to_nodes),
                     cache=not no_cache,
                 )
-        except (SettingsError, DataError, ValueError) as error:
+        except (SettingsError, SchemaError, DataError, ReleaseError, ValueError) as error:
             console.print(f"[bold red]{type(error).__name__}[/]")
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
             sys.exit(1)

@@ -1,23 +1,20 @@
 """What a run will do, settled before anything slow starts."""
 
 import datetime
-import os
 import pathlib
 import secrets
 import subprocess
 from typing import Any
 
+from components.curated_schema import schema_file
 from components.ingest import sensor_files, sql
-from components.ingest.durations import (
-    format_duration,
-    format_instant,
-    parse_duration,
-    parse_instant,
-)
-from components.ingest.sources import SqlSource
+from components.ingest.durations import format_instant, parse_instant
+from components.ingest.sources import Source, SqlSource
+from components.ingest.sql_connect import database_url
 from components.ingest.split import data_window
-from pipeline import fingerprint
+from pipeline import fingerprint, history
 from pipeline.local import beam
+from pipeline.nodes import check_node, node_ids
 from pipeline.settings import Settings
 from serving import releases
 
@@ -47,9 +44,8 @@ def resolve_as_of(settings: Settings, text: str | None) -> int:
         now = datetime.datetime.now(datetime.timezone.utc)
         return parse_instant(now.replace(microsecond=0).isoformat())
     if text == "latest":
-        spine = settings.sources[settings.spine]
-        assert isinstance(spine, SqlSource)
-        return sql.latest(settings.spine, spine) + settings.label.horizon + 1
+        newest = sql.latest(settings.spine, settings.spine_source)
+        return newest + settings.label.horizon + 1
     return parse_instant(text)
 
 
@@ -84,25 +80,85 @@ def make(
             check_node(settings, option, node)
     run_folder = pathlib.Path(settings.run.directory).absolute()
     instant = resolve_as_of(settings, as_of)
-    schema_text = read_schema_text(settings)
     return {
         "run_id": new_run_id(),
         "settings": str(path.absolute()),
         "from_nodes": from_nodes,
         "to_nodes": to_nodes,
-        "base_run_id": _base_run(run_folder / "runs", from_nodes),
+        "base_run_id": _base_run(settings, run_folder / "runs", from_nodes),
         "inputs": {
             "as_of": format_instant(instant),
             "watermarks": {
-                name: watermark(name, source) for name, source in settings.sources.items()
+                name: _watermark(name, source, instant)
+                for name, source in settings.sources.items()
             },
             "release_state": releases.fingerprint(settings.serving.model_directory),
-            "schema_fingerprint": fingerprint.text(schema_text),
-            "trainer_config": settings.trainer_config(schema_types(schema_text)),
-            "lineage": _lineage(settings, path, instant, schema_text),
+            "schema_fingerprint": schema_file.fingerprint(settings.schema_file),
+            "trainer_config": _trainer_config(settings, to_nodes),
+            "lineage": _lineage(settings, path, instant),
             "pipeline_root": str(run_folder / "pipeline"),
             "metadata_path": str(run_folder / "metadata.db"),
             "beam_args": beam.arguments(settings.run.beam_workers),
             "cache": cache,
         },
     }
+
+
+def _watermark(name: str, source: Source, as_of: int) -> str:
+    if isinstance(source, SqlSource):
+        # Another database is other data, whatever its watermark; its password is not part of it.
+        place = database_url(name, source).render_as_string(hide_password=True)
+        return f"{fingerprint.text(place)}:{sql.watermark(name, source, as_of)}"
+    return sensor_files.watermark(source, name)
+
+
+def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:
+    order = node_ids(settings)
+    needs_schema = not to_nodes or any(
+        order.index(node) >= order.index("CuratedSchema") for node in to_nodes
+    )
+    if not needs_schema:
+        # Up to the statistics, from which the first schema is inferred, nothing is trained.
+        return {}
+    schema = schema_file.read_schema(settings.schema_file)
+    return settings.trainer_config(schema_file.columns(schema))
+
+
+def _base_run(settings: Settings, folder: pathlib.Path, from_nodes: list[str]) -> str | None:
+    """The newest run that has all that a run beginning at ``from_nodes`` takes over."""
+    if not from_nodes:
+        return None
+    order = node_ids(settings)
+    needed = order[: min(order.index(node) for node in from_nodes)]
+    for run in reversed(history.runs(folder)):
+        if all(run.nodes.get(node) in ("done", "cached", "skipped") for node in needed):
+            return run.run_id
+    raise ValueError(
+        f"--from {from_nodes[0]!r}: no earlier run in {folder} got that far. Run without --from"
+    )
+
+
+def _lineage(settings: Settings, path: pathlib.Path, as_of: int) -> dict[str, str]:
+    window = data_window(as_of, settings.split, settings.label.horizon)
+    return {
+        "as_of": format_instant(as_of),
+        "train": f"{format_instant(window.train_begin)}/{format_instant(window.train_end)}",
+        "eval": f"{format_instant(window.eval_begin)}/{format_instant(window.eval_end)}",
+        "settings": fingerprint.text(path.read_bytes()),
+        "schema": schema_file.fingerprint(settings.schema_file),
+        "code": fingerprint.code("components", "trainer", "pipeline", "serving"),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The checkout's commit, with ``+`` where files differ from it; empty outside git."""
+    git = ["git", "-C", str(fingerprint.ROOT)]
+    try:
+        told = [
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return told[0].strip() + ("+" if told[1].strip() else "")

@@ -4,7 +4,9 @@ import json
 import pathlib
 from collections.abc import Callable
 
+from components.model_evaluator.report import read_evaluation
 from pipeline.history import Output
+from pipeline.local.decision import compare
 
 
 def of(outputs: list[Output]) -> str:
@@ -60,9 +62,16 @@ def _schema(uri: pathlib.Path) -> str:
     return f"{len(schema.feature)} features"
 
 
+def _evaluation(uri: pathlib.Path) -> str:
+    evaluation = read_evaluation(str(uri))
+    verdict = "blessed" if evaluation["blessed"] else "not blessed"
+    return f"{verdict}: {compare(evaluation)}"
+
+
 _READERS: dict[str, Callable[[pathlib.Path], str]] = {
     "QualityReport": _report,
     "ExampleStatistics": _statistics,
     "ExampleAnomalies": _anomalies,
+    "ModelEvaluation": _evaluation,
     "Schema": _schema,
 }
