@@ -53,7 +53,7 @@ class RecordWriter:
             remote().makedirs(folder)
         else:
             Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = _open(self._temporary, "wb")
+        self._file = open_file(self._temporary, "wb")
         return self
 
     def write_records(self, records: list[bytes]) -> None:
@@ -71,10 +71,10 @@ class RecordWriter:
                 self._file.write(self._gzip.flush())
             self._file.close()
             if kind is None:
-                _rename(self._temporary, self.path)
+                rename(self._temporary, self.path)
         finally:
             self._file = None
-            _remove(self._temporary)
+            remove(self._temporary)
 
 
 def read_records(files: Iterable[str]) -> Iterator[bytes]:
@@ -84,7 +84,7 @@ def read_records(files: Iterable[str]) -> Iterator[bytes]:
       ValueError: for a file that is cut short or damaged.
     """
     for path in files:
-        with _open(path, "rb") as raw:
+        with open_file(path, "rb") as raw:
             stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
             try:
                 yield from _unframe(path, stream)
@@ -152,19 +152,27 @@ def remote() -> Any:
     return fileio
 
 
-def _open(path: str, mode: str) -> IO[bytes]:
+def open_file(path: str, mode: str) -> IO[bytes]:
+    """Opens a local or remote file; ``mode`` is ``'rb'`` or ``'wb'``."""
     return remote().open(path, mode) if is_remote(path) else Path(path).open(mode)
 
 
-def _rename(source: str, target: str) -> None:
+def rename(source: str, target: str) -> None:
+    """Gives a file another name, in place of what may stand there."""
     if is_remote(target):
         remote().rename(source, target, overwrite=True)
     else:
         Path(source).replace(target)
 
 
-def _remove(path: str) -> None:
+def exists(path: str) -> bool:
+    """Whether there is such a file or folder."""
+    return remote().exists(path) if is_remote(path) else Path(path).exists()
+
+
+def remove(path: str) -> None:
+    """Removes a file, if it is there."""
     if not is_remote(path):
         Path(path).unlink(missing_ok=True)
-    elif remote().exists(path):
+    elif exists(path):
         remote().remove(path)

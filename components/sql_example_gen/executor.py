@@ -1,0 +1,145 @@
+"""Reads the parts of a SQL query on Beam: one element a record batch, one shard a part."""
+
+import json
+from typing import Any
+
+import apache_beam as beam
+import pydantic
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+
+from components.ingest import sql
+from components.ingest.durations import format_instant, parse_duration, parse_instant
+from components.ingest.examples import fill_examples_artifact, split_folder
+from components.ingest.sources import SqlSource
+from components.ingest.split import Split, data_window
+from components.sql_example_gen.stages import (
+    CommitShards,
+    ReadPartition,
+    WriteShards,
+    read_error,
+    read_pieces,
+)
+
+SPLIT = "all"
+REPORT = "report.json"
+_WORK = ".work"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Reads one SQL source."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes Examples and report.
+
+        Args:
+          input_dict: nothing.
+          output_dict: ``examples``: Examples; ``report``: QualityReport.
+          exec_properties: as SqlExampleGen takes them.
+
+        Raises:
+          DataError: if the database can't be reached, refuses the query or gives no rows, or a
+            value doesn't fit; see ``sql.plan``.
+        """
+        name = exec_properties["name"]
+        source = SqlSource.model_validate_json(exec_properties["source"])
+        times = query_times(source, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        report = artifact_utils.get_single_uri(output_dict["report"])
+
+        plan = sql.plan(name, source, times)
+        work = f"{examples.uri}/{_WORK}"
+        folder = split_folder(examples.uri, SPLIT)
+        for path in (work, folder):
+            if fileio.exists(path):
+                fileio.rmtree(path)
+            fileio.makedirs(path)
+        problem = None
+        try:
+            with self._make_beam_pipeline() as pipeline:
+                _ = (
+                    pipeline
+                    | "Parts" >> beam.Create(plan.partitions, reshuffle=False)
+                    | "SideBySide" >> beam.Reshuffle()
+                    | "Read" >> beam.ParDo(ReadPartition(name, source, times, plan.columns, work))
+                    | "Write" >> beam.ParDo(WriteShards(name, source.time, times, work))
+                    | "Together" >> beam.GroupByKey()
+                    | "Commit" >> beam.ParDo(CommitShards(folder, work, len(plan.partitions)))
+                )
+        except Exception:
+            # Beam hands on a worker's error as text; the worker has left it as it was.
+            problem = read_error(work)
+            if problem is None:
+                raise
+        if problem is not None:
+            raise problem
+        pieces = read_pieces(work)
+        fileio.rmtree(work)
+        fileio.makedirs(report)
+        with fileio.open(f"{report}/{REPORT}", "w") as file:
+            content = quality_report(name, plan, times, pieces)
+            file.write(json.dumps(content, indent=2, ensure_ascii=False))
+        fill_examples_artifact(examples, [SPLIT])
+
+
+def query_times(source: SqlSource, exec_properties: dict[str, Any]) -> sql.Times:
+    """The stretch of time that a run needs of a source.
+
+    Args:
+      source: the source's settings.
+      exec_properties: as SqlExampleGen takes them.
+
+    Returns:
+      The observations' window; for events, from the earliest that the first observation looks at.
+    """
+    split = pydantic.TypeAdapter(Split).validate_json(exec_properties["split"])
+    horizon = parse_duration(exec_properties["horizon"])
+    window = data_window(parse_instant(exec_properties["as_of"]), split, horizon)
+    before = 0 if exec_properties["spine"] else source.lookback
+    return sql.Times(window.begin - before, window.end, window.as_of)
+
+
+def quality_report(
+    name: str, plan: sql.Plan, times: sql.Times, pieces: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What was read, for people.
+
+    Args:
+      name: the source's name.
+      plan: how it was read.
+      times: the stretch of time asked for.
+      pieces: what the parts' writers tell, see ``stages.WriteShards``.
+    """
+    first = [piece["first"] for piece in pieces if piece["first"] is not None]
+    last = [piece["last"] for piece in pieces if piece["last"] is not None]
+    return {
+        "source": name,
+        "asked": {
+            "begin": format_instant(times.begin),
+            "end": format_instant(times.end),
+            "as_of": format_instant(times.as_of),
+        },
+        "rows": sum(piece["rows"] for piece in pieces),
+        "batches": sum(piece["batches"] for piece in pieces),
+        "first": format_instant(min(first)) if first else None,
+        "last": format_instant(max(last)) if last else None,
+        "rows_outside": sum(piece["outside"] for piece in pieces),
+        "columns": {column.name: column.kind for column in plan.columns},
+        "partitions": [
+            {
+                "partition": str(partition),
+                "rows": sum(p["rows"] for p in pieces if p["index"] == partition.index),
+                "seconds": round(
+                    sum(p["seconds"] for p in pieces if p["index"] == partition.index), 3
+                ),
+            }
+            for partition in plan.partitions
+        ],
+    }
