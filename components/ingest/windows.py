@@ -55,10 +55,30 @@ def window_ranges(
     times = np.asarray(series_times, np.int64)
     wanted = np.asarray(query_key, np.int64)
     ends = np.asarray(query_ends, np.int64)
-    begin = np.searchsorted(keys, wanted, side="left").astype(np.int64)
-    end = np.searchsorted(keys, wanted, side="right").astype(np.int64)
+    begin, end = stretches(keys, wanted)
     lo = first_after(times, ends - size, begin, end)
     return lo, first_after(times, ends, lo, end)
+
+
+def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
+    """Finds the stretch of each wanted key.
+
+    Args:
+      keys: int64[n], ascending.
+      wanted: int64[m].
+
+    Returns:
+      ``begin, end``, int64[m]: half-open; empty where ``keys`` lacks the key.
+    """
+    # Among the distinct keys, which are few and stay in the cache, not among all.
+    changes = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+    bounds = np.append(changes, len(keys))
+    distinct = keys[changes]
+    place = np.searchsorted(distinct, wanted)
+    begin = bounds[place]
+    there = place < len(distinct)
+    there[there] = distinct[place[there]] == wanted[there]
+    return begin, np.where(there, bounds[np.minimum(place + 1, len(distinct))], begin)
 
 
 def first_after(times: Ints, instants: Ints, begin: Ints, end: Ints) -> Ints:
@@ -201,8 +221,9 @@ class _Panes:
         self._starts = bounds[:-1]
         self._base = int(bounds[0])
         self._sizes = np.diff(bounds)
-        self._first = np.searchsorted(bounds, lo)
-        self._last = np.searchsorted(bounds, hi) - 1
+        place = np.cumsum(cut)
+        self._first = place[lo] - 1
+        self._last = place[hi] - 2
         # The highest bit in which the run's two ends differ: clearing the bits below it in the
         # upper end gives a pivot inside the run, the same for all runs about it.
         self._level = np.frexp((self._first ^ self._last).astype(np.float64))[1] - 1

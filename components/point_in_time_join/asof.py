@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.ingest.windows import Ints, first_after
+from components.ingest.windows import Ints, first_after, stretches
 
 
 def event_order(entity: Ints, time: Ints, known: Ints | None = None) -> Ints:
@@ -37,21 +37,18 @@ def as_of(
       int64[m]: indices of rows, -1 where there is none.
     """
     by_event = event_order(row_entity, row_time, row_known)
-    # Ranks ascend with the entity first, so a running maximum over all rows never brings a row of
-    # one entity to another.
-    if row_known is None:
-        visible = row_time
-        by_sight, newest = by_event, np.arange(len(by_event))
-    else:
-        visible = np.maximum(row_time, row_known)
-        rank = np.empty(len(by_event), np.int64)
-        rank[by_event] = np.arange(len(by_event))
-        by_sight = np.lexsort((rank, visible, row_entity))
-        newest = np.maximum.accumulate(rank[by_sight])
-    keys = row_entity[by_sight]
-    begin = np.searchsorted(keys, entity, side="left").astype(np.int64)
-    end = np.searchsorted(keys, entity, side="right").astype(np.int64)
-    seen = first_after(visible[by_sight], time, begin, end)
+    keys = row_entity[by_event]
+    visible = row_time[by_event]
+    newest = np.arange(len(by_event))
+    if row_known is not None:
+        visible = np.maximum(visible, row_known[by_event])
+        # Places ascend with the entity first, so a running maximum over all rows never brings a
+        # row of one entity to another.
+        by_sight = np.lexsort((visible, keys))
+        keys, visible = keys[by_sight], visible[by_sight]
+        newest = np.maximum.accumulate(by_sight)
+    begin, end = stretches(keys, entity)
+    seen = first_after(visible, time, begin, end)
     found = np.full(len(entity), -1, np.int64)
     some = np.flatnonzero(seen > begin)
     rows = by_event[newest[seen[some] - 1]]
