@@ -135,3 +135,23 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     file = pathlib.Path(path)
     content = file.read_bytes() if file.is_file() else b""
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def hand_on(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Copies a schema file, byte for byte, once it has proved to be a schema.
+
+    Args:
+      path: the curated schema.
+      folder: where to put it, as ``schema.pbtxt``; made if need be.
+
+    Returns:
+      The copy.
+
+    Raises:
+      SchemaError: if it is missing, unreadable or no schema.
+    """
+    read_schema(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / "schema.pbtxt"
+    copy.write_bytes(path.read_bytes())
+    return copy

@@ -29,7 +29,6 @@ def disagreements(settings: Settings) -> list[Problem]:
         _features,
         _evaluation,
         _split,
-        _ignored,
         _nodes,
     )
     return [problem for check in checks for problem in check(settings)]
@@ -228,23 +227,6 @@ def _split(settings: Settings) -> Iterator[Problem]:
                     f" is {format_duration(window.step)!r}: expected at most size, which is "
                     f"{format_duration(window.size)!r}; else readings fall between windows",
                 )
-
-
-def _ignored(settings: Settings) -> Iterator[Problem]:
-    for index, entry in enumerate(settings.validation.ignore):
-        name, colon, reason = entry.rpartition(":")
-        if not colon:
-            continue
-        # Only here, since the protobuf import is slower than the rest.
-        from tensorflow_metadata.proto.v0 import anomalies_pb2
-
-        reasons = anomalies_pb2.AnomalyInfo.Type.keys()
-        if not name or reason not in reasons:
-            yield Problem(
-                ("validation", "ignore", index),
-                f" is {entry!r}: expected a feature, or feature:REASON with a reason of TFDV such "
-                f"as SCHEMA_NEW_COLUMN{near(reason.upper(), reasons)}",
-            )
 
 
 def _nodes(settings: Settings) -> Iterator[Problem]:

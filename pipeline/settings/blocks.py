@@ -40,20 +40,6 @@ class Label(pydantic.BaseModel):
     horizon: Annotated[SignedDuration, pydantic.Field(ge=0)] = 0
 
 
-class Validation(pydantic.BaseModel):
-    """What stops a run. ``ignore`` holds features, or ``feature:REASON`` with TFDV's reason.
-
-    Features may be globs. ``drift`` and ``skew`` say whether values that moved away from the
-    champion's training data, or from train to eval, stop the run or are only reported.
-    """
-
-    model_config = FROZEN
-
-    ignore: list[Text] = []
-    drift: Literal["stop", "report"] = "stop"
-    skew: Literal["stop", "report"] = "stop"
-
-
 class Training(pydantic.BaseModel):
     """How the model is trained; read by trainer/."""
 

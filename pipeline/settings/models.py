@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 
+from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
-from pipeline.settings.blocks import Evaluation, Label, Project, Run, Serving, Training, Validation
+from pipeline.settings.blocks import Evaluation, Label, Project, Run, Serving, Training
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
 from pipeline.settings.fields import FROZEN, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
