@@ -71,9 +71,10 @@ def conversion(unit: str, target: str) -> tuple[float, float] | None:
     names = [_SHORT_NAMES[unit], unit] if unit in _SHORT_NAMES else [unit]
     for name in names:
         try:
-            zero, one, many = (
-                float(registry.Quantity(x, name).to(target).magnitude) for x in (0.0, 1.0, 1e6)
-            )
+            with np.errstate(all="ignore"):
+                zero, one, many = (
+                    float(registry.Quantity(x, name).to(target).magnitude) for x in (0.0, 1.0, 1e6)
+                )
         except Exception:  # pint raises its own, tokenizer and attribute errors on odd text
             continue
         scale = (many - zero) / 1e6

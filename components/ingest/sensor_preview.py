@@ -14,7 +14,7 @@ from components.ingest import sensor_files
 from components.ingest.errors import DataError
 from components.ingest.sensor_files import Part
 from components.ingest.sensor_reading import open_text, wanted_columns
-from components.ingest.sensor_text import read_header
+from components.ingest.sensor_text import JsonLines, read_header
 from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16
@@ -64,7 +64,7 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
     first: pa.Table | None = None
     ints, texts, sparse = False, False, False
     for part in parts:
-        table, whole = _head(name, part, source.entity)
+        table, whole, kind = _head(name, part, source.entity)
         first = table if first is None or not first.num_rows else first
         sparse |= not whole
         for field in table.schema:
@@ -72,12 +72,10 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
         for column in wanted.names:
             if column not in table.schema.names:
                 lacking[column].append(part.path)
-        if source.entity in table.schema.names and table.num_rows:
-            kind = _entity_kind(table.column(source.entity), part.format)
-            ints |= kind == "int"
-            texts |= kind == "text"
-            if kind == "int":
-                columns[source.entity] = "int64"
+        ints |= kind == "int"
+        texts |= kind == "text"
+        if kind == "int":
+            columns[source.entity] = "int64"
         _check_time(name, source, part, table)
     shown = [part for part in parts if part.bytes] or list(parts)
     for column, files in lacking.items():
@@ -96,14 +94,15 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
     )
 
 
-def _head(name: str, part: Part, entity: str) -> tuple[pa.Table, bool]:
-    """The first rows of a file, types inferred, and whether they show all of its columns."""
+def _head(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str | None]:
+    """A file's first rows, types inferred; whether they show all columns; what entities are."""
     if part.format == "parquet":
         with sensor_files.open_parquet(name, part.path) as file:
-            schema = file.schema_arrow
+            table = file.schema_arrow.empty_table()
             for batch in file.iter_batches(batch_size=1000):
-                return pa.Table.from_batches([batch]), True
-            return schema.empty_table(), True
+                table = pa.Table.from_batches([batch])
+                break
+        return table, True, _entity_kind(table, entity)
     try:
         with open_text(part) as stream:
             head = stream.read(_HEAD)
@@ -113,8 +112,14 @@ def _head(name: str, part: Part, entity: str) -> tuple[pa.Table, bool]:
     if not whole:
         head = head[: head.rfind(b"\n") + 1] or head
     if part.format == "csv":
-        return _csv_head(head, entity), True
-    return _json_head(head), whole
+        table = _csv_head(head, entity)
+        return table, True, _entity_kind_of_csv(table, entity)
+    table = _json_head(head)
+    kind = None
+    if entity in table.schema.names and table.column(entity).null_count < len(table):
+        usual = JsonLines([entity], []).infer(head).field(entity).type
+        kind = "int" if pa.types.is_integer(usual) else "text"
+    return table, whole, kind
 
 
 def _csv_head(head: bytes, entity: str) -> pa.Table:
@@ -177,14 +182,20 @@ def _json_head(head: bytes) -> pa.Table:
     )
 
 
-def _entity_kind(column: pa.ChunkedArray, kind: str) -> str | None:
-    """What an entity column holds; CSV's digits are numbers unless one such as '007' is there."""
-    if column.null_count == len(column):
+def _entity_kind(table: pa.Table, entity: str) -> str | None:
+    """What an entity column holds, None if it holds nothing."""
+    if entity not in table.schema.names or pa.types.is_null(table.schema.field(entity).type):
         return None
-    if kind == "csv":
-        digits = pc.all(pc.match_substring_regex(column, r"^(?:0|-?[1-9]\d{0,17})$")).as_py()
-        return "int" if digits else "text"
-    return "int" if pa.types.is_integer(column.type) else "text"
+    return "int" if pa.types.is_integer(table.schema.field(entity).type) else "text"
+
+
+def _entity_kind_of_csv(table: pa.Table, entity: str) -> str | None:
+    """As _entity_kind: digits are numbers unless one such as '007' is among them."""
+    if entity not in table.schema.names or table.column(entity).null_count == len(table):
+        return None
+    column = table.column(entity).cast(pa.string())
+    digits = pc.all(pc.match_substring_regex(column, r"^(?:0|-?[1-9]\d{0,17})$")).as_py()
+    return "int" if digits else "text"
 
 
 def _check_time(name: str, source: SensorSource, part: Part, table: pa.Table) -> None:

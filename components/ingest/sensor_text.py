@@ -57,7 +57,7 @@ class JsonLines:
     def parse(self, block: bytes, line: int) -> Iterator[Rows]:
         """Parses a block whose first line has number ``line``."""
         if self._schema is None:
-            self._schema = self._infer(block)
+            self._schema = self.infer(block)
         count = count_lines(block)
         numbers = np.arange(line, line + count)
         if not _is_utf8(block):
@@ -84,8 +84,8 @@ class JsonLines:
                 [line for rows in alike for line in rows.malformed],
             )
 
-    def _infer(self, block: bytes) -> pa.Schema:
-        """What most of the first lines hold: whether keys, and values, are text or numbers."""
+    def infer(self, block: bytes) -> pa.Schema:
+        """What most of a block's first lines hold: whether columns are text or numbers."""
         seen: dict[str, collections.Counter] = {
             name: collections.Counter() for name in self._texts + self._numbers
         }
@@ -105,7 +105,7 @@ class JsonLines:
                 most = kinds.most_common(1)[0][0]
                 usual = {str: pa.string(), bool: pa.bool_(), float: pa.float64()}.get(most, usual)
                 if most is int:
-                    whole = name in self._texts and not kinds[float]
+                    whole = name in self._texts and kinds[int] >= 3 * kinds[float]
                     usual = pa.int64() if whole else pa.float64()
             fields.append(pa.field(name, usual))
         return pa.schema(fields)

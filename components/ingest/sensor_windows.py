@@ -129,7 +129,6 @@ def window_grid(
         last[owner] = np.maximum(last[owner], readings.time[stops])
     present = np.flatnonzero(last >= first)
     low = -(-np.maximum(first[present], begin) // step)
-    # A window that ends ``size`` after a reading no longer holds it: it is open at its begin.
     high = np.minimum((last[present] + stay) // step, end // step)
     count = np.maximum(high - low + 1, 0)
     key = np.repeat(present, count)
