@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from components.ingest.durations import format_duration
 from components.ingest.sources import SensorSource, SqlSource
 from components.ingest.split import TimeSplit
+from components.model_evaluator.metrics import METRICS, check_metrics
 from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import is_glob, near
 from pipeline.settings.models import Settings
@@ -17,6 +18,11 @@ _PARAMETERS = ("begin", "end", "as_of")
 # As sqlalchemy.text finds them: also in quotes, and not before `::`.
 _BOUND = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")
 _CAST = re.compile(r"(?<![:\w\\]):(\w+)::")
+
+
+_SHARES = {
+    name for name in METRICS if name.startswith(("auc", "precision", "recall", "f1", "brier"))
+} | {"accuracy", "binary_accuracy", "squared_pearson_correlation"}
 
 
 def disagreements(settings: Settings) -> list[Problem]:
@@ -197,6 +203,16 @@ def _evaluation(settings: Settings) -> Iterator[Problem]:
                 yield Problem(path, f"names {name!r}: expected columns by name, not by glob")
         if len(set(columns)) < len(columns):
             yield Problem(path, "names a column twice")
+    for name, metric in settings.evaluation.metrics.items():
+        place: Path = ("evaluation", "metrics", name)
+        try:
+            check_metrics(settings.label.task, {name: metric.model_dump()})
+        except ValueError as error:
+            yield Problem(place, str(error).removeprefix(f"{name}: ").removeprefix(f"{name}."))
+        for bound in ("min", "max"):
+            value = getattr(metric, bound)
+            if name in _SHARES and value is not None and not 0 <= value <= 1:
+                yield Problem((*place, bound), f" is {value:g}: expected a number from 0 to 1")
     if settings.label.task == "regression":
         chosen = "class_weights" in settings.training.model_fields_set
         if chosen and settings.training.class_weights == "balanced":

@@ -99,6 +99,23 @@ class Evaluation(pydantic.BaseModel):
         return value
 
 
+def default_metrics(task: Any) -> dict[str, dict[str, float]]:
+    """What is measured where settings name no metric.
+
+    A model may score a hundredth less than the one that serves; regression has no such measure
+    that fits every label's unit.
+
+    Args:
+      task: the label's; an unknown one has none.
+    """
+    defaults: dict[str, dict[str, dict[str, float]]] = {
+        "binary": {"auc": {"may_drop": 0.01}, "auc_precision_recall": {}},
+        "multiclass": {"accuracy": {"may_drop": 0.01}, "cross_entropy": {}},
+        "regression": {"root_mean_squared_error": {}, "mean_absolute_error": {}},
+    }
+    return defaults.get(str(task), {})
+
+
 class Serving(pydantic.BaseModel):
     """Where versions are released, and what the serving gate asks of them.
 

@@ -10,7 +10,15 @@ from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
-from pipeline.settings.blocks import Evaluation, Label, Project, Run, Serving, Training
+from pipeline.settings.blocks import (
+    Evaluation,
+    Label,
+    Project,
+    Run,
+    Serving,
+    Training,
+    default_metrics,
+)
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
 from pipeline.settings.fields import FROZEN, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
@@ -42,7 +50,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        """Drops blocks without content, and names the served model after the project."""
+        """Drops blocks without content, and puts in what other blocks settle."""
         if not isinstance(data, dict):
             return data
         data = {key: value for key, value in data.items() if value is not None}
@@ -52,6 +60,10 @@ class Settings(pydantic.BaseModel):
             # Without a right name the project's own error is the one to tell.
             model = name if is_folder_name(name) else "unnamed"
             data["serving"] = {**serving, "model": model}
+        label, evaluation = data.get("label"), data.get("evaluation", {})
+        task = label.get("task", "binary") if isinstance(label, dict) else None
+        if isinstance(evaluation, dict) and not evaluation.get("metrics"):
+            data["evaluation"] = {**evaluation, "metrics": default_metrics(task)}
         return data
 
     @pydantic.field_validator("as_of")
@@ -129,11 +141,12 @@ class Settings(pydantic.BaseModel):
         full = self.model_dump(mode="json")
         return json.dumps(
             {
+                "name": self.spine,
                 "spine": full["sources"][self.spine],
                 "sources": {name: full["sources"][name] for name in self.other_sources},
                 "split": full["split"],
                 "horizon": full["label"]["horizon"],
-                "label": self.label.name,
+                "label": {"name": self.label.name, "task": self.label.task},
             },
             sort_keys=True,
         )

@@ -11,6 +11,7 @@ import pytest
 from components.curated_schema.schema_file import Column
 from components.ingest.durations import MICROSECONDS
 from components.ingest.sources import SqlSource
+from components.point_in_time_join.settings import JoinSettings
 from pipeline.settings import Settings, SettingsError, load_settings, parse_settings
 from pipeline.settings.document import plain_scalar
 from pipeline.settings.features import FeatureError
@@ -238,10 +239,18 @@ def test_what_components_are_given_is_json_with_text_durations():
     joined = json.loads(settings.join_settings())
     assert joined["horizon"] == "24h"
     assert list(joined["sources"]) == ["errors", "telemetry"]
+    assert JoinSettings.model_validate(joined).label.task == "binary"
+    assert joined["name"] == "observations"
     assert joined["spine"]["url_env"] == "PLANT_DB_URL"
     gate = json.loads(settings.gate_settings())
     assert gate["label"] == "fails_within_24h"
     assert gate["skew"] == "report"
+
+
+def test_default_metrics_follow_the_task():
+    assert load("azure").evaluation.metrics["auc"].may_drop == 0.01
+    assert "accuracy" in load("multiclass").evaluation.metrics
+    assert "root_mean_squared_error" in load("regression").evaluation.metrics
 
 
 def test_kubeflow_nodes_take_the_default_field_by_field():
