@@ -48,13 +48,17 @@ def eval_config(
         metric = spec.metrics.add(class_name=METRICS[name].class_name)
         # Without a name of its own brier_score would be shown as mean_squared_error.
         metric.config = f'{{"name": "{name}"}}'
-        _set_thresholds(metric.threshold, thresholds)
+        threshold = _threshold(thresholds)
+        if threshold.ByteSize():
+            # MetricConfig.threshold would hold every slice to it, however few examples it has.
+            metric.per_slice_thresholds.add(
+                slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
+            )
     return config
 
 
-def _set_thresholds(
-    threshold: config_pb2.MetricThreshold, given: Mapping[str, float | None]
-) -> None:
+def _threshold(given: Mapping[str, float | None]) -> config_pb2.MetricThreshold:
+    threshold = config_pb2.MetricThreshold()
     if (lowest := given.get("min")) is not None:
         threshold.value_threshold.lower_bound.value = lowest
     if (highest := given.get("max")) is not None:
@@ -65,3 +69,4 @@ def _set_thresholds(
     if (rise := given.get("may_rise")) is not None:
         threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
         threshold.change_threshold.absolute.value = rise
+    return threshold

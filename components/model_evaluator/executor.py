@@ -65,8 +65,8 @@ class Executor(evaluator.Executor):
         config = config_pb2.EvalConfig()
         json_format.Parse(exec_properties["eval_config"], config)
         report = summarise(uri, config, bool(baseline), version)
-        if (Path(blessing.uri) / constants.BLESSED_FILE_NAME).exists() != report["blessed"]:
-            _bless(blessing, report["blessed"])
+        # TFX leaves the blessing untouched where it has no threshold to check.
+        _bless(blessing, report["blessed"])
         write_evaluation(uri, report)
 
 
@@ -129,7 +129,10 @@ def _thresholds(config: config_pb2.EvalConfig) -> dict[str, dict[str, float]]:
     for spec in config.metrics_specs:
         for metric in spec.metrics:
             rules = {}
-            value, change = metric.threshold.value_threshold, metric.threshold.change_threshold
+            threshold = config_pb2.MetricThreshold()
+            for held in metric.per_slice_thresholds:
+                threshold.MergeFrom(held.threshold)
+            value, change = threshold.value_threshold, threshold.change_threshold
             if value.HasField("lower_bound"):
                 rules["min"] = value.lower_bound.value
             if value.HasField("upper_bound"):
@@ -151,7 +154,7 @@ def _metrics(uri: str, model_name: str) -> dict[tuple[Any, ...], dict[str, float
         found[tuple(key)] = {
             name: _finite(value["doubleValue"])
             for name, value in values.items()
-            if "doubleValue" in value
+            if "doubleValue" in value and not name.endswith("_diff")
         }
     return found
 
