@@ -9,7 +9,7 @@ What a column's type becomes stands in ``sql_columns.py``, how parameters are bo
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ from components.ingest.sources import SqlSource
 from components.ingest.sql_bind import Times, bound_query
 from components.ingest.sql_columns import Column, to_batch
 from components.ingest.sql_connect import connected
-from components.ingest.sql_cursor import streaming
+from components.ingest.sql_cursor import streaming, uncollected
 from components.ingest.sql_partitions import Partition, partition_query, partitions
 from components.ingest.sql_schema import first_rows, settle_columns
 from components.ingest.sql_watermark import latest, no_rows, watermark
@@ -102,10 +102,7 @@ def read_partition(
     with connected(name, source) as connection:
         query = bound_query(name, source, source.query, times, connection.dialect.name)
         with streaming(connection, partition_query(query, partition)) as cursor:
-            done = 0
-            while rows := cursor.fetchmany(source.batch_rows):
-                yield to_batch(name, source, columns, rows, done + 1)
-                done += len(rows)
+            yield from _batches(name, source, columns, cursor)
 
 
 def read_source(name: str, source: SqlSource, times: Times) -> Iterator[pa.RecordBatch]:
@@ -128,11 +125,9 @@ def read_source(name: str, source: SqlSource, times: Times) -> Iterator[pa.Recor
             if not first.rows:
                 return
             columns = settle_columns(name, source, times, first)
-            rows, done = first.rows, 0
-            while rows:
-                yield to_batch(name, source, columns, rows, done + 1)
-                done += len(rows)
-                rows = [] if first.whole else first.cursor.fetchmany(source.batch_rows)
+            yield to_batch(name, source, columns, first.rows, 1)
+            if not first.whole:
+                yield from _batches(name, source, columns, first.cursor, len(first.rows))
 
 
 def preview(name: str, source: SqlSource, times: Times, rows: int = 20) -> Preview:
@@ -150,3 +145,19 @@ def preview(name: str, source: SqlSource, times: Times, rows: int = 20) -> Previ
             table = pa.Table.from_batches([to_batch(name, source, columns, first.rows, 1)])
     types = {column.name: column.kind for column in columns}
     return Preview(table.column_names, types, table)
+
+
+def _batches(
+    name: str, source: SqlSource, columns: Sequence[Column], cursor: Any, done: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """The rows that a cursor has left, after ``done`` ones."""
+    while True:
+        with uncollected():
+            rows = cursor.fetchmany(source.batch_rows)
+            if not rows:
+                return
+            count = len(rows)
+            batch = to_batch(name, source, columns, rows, done + 1)
+            del rows
+        yield batch
+        done += count

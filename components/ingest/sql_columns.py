@@ -295,4 +295,4 @@ def _rule(column: Column, value: Any) -> str:
         return "it has a fraction"
     if column.kind.startswith("list<"):
         return "an array must hold one kind of value and no arrays"
-    return f"it is of type {type(value).__name__}"
+    return f"it is {kind_of_values([value]) or type(value).__name__}"

@@ -1,0 +1,130 @@
+"""A real MariaDB from the system's package, for tests: ``with MariaDb() as m``."""
+
+import contextlib
+import getpass
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.postgres import free_port, wait_until
+
+USER = "plant"
+DATABASE = "plant"
+
+
+class MariaDb:
+    """A server with a database and a user, both named ``plant``, its time zones loaded.
+
+    Attributes:
+      password: the user's.
+      url: for SQLAlchemy; it holds the password.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mdb", ignore_cleanup_errors=True)
+        self._port = free_port()
+        self.password = f"secret{secrets.token_hex(6)}"
+
+    @property
+    def url(self) -> str:
+        """The database's URL."""
+        return f"mysql://{USER}:{self.password}@127.0.0.1:{self._port}/{DATABASE}"
+
+    def __enter__(self) -> "MariaDb":
+        folder = Path(self._folder.name)
+        data = folder / "data"
+        user = getpass.getuser()
+        subprocess.run(
+            [
+                _binary("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--user={user}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self._log = (folder / "log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                _binary("mariadbd"),
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--user={user}",
+                f"--port={self._port}",
+                "--bind-address=127.0.0.1",
+                f"--socket={folder}/socket",
+                f"--pid-file={folder}/pid",
+                "--innodb-flush-log-at-trx-commit=0",
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(self._answers, 60)
+            zones = subprocess.run(
+                [_binary("mariadb-tzinfo-to-sql"), "/usr/share/zoneinfo"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            self._client("mysql", zones)
+            self._client(
+                "mysql",
+                f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;"
+                f"CREATE USER {USER}@'%' IDENTIFIED BY '{self.password}';"
+                f"GRANT ALL ON {DATABASE}.* TO {USER}@'%';",
+            )
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(20)
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+    def sql(self, *statements: str) -> None:
+        """Runs statements as the superuser."""
+        self._client(DATABASE, ";".join(statements))
+
+    def _client(self, database: str, statements: str) -> None:
+        subprocess.run(
+            [
+                _binary("mariadb"),
+                "--no-defaults",
+                f"--socket={self._folder.name}/socket",
+                "--user=root",
+                "--default-character-set=utf8mb4",
+                database,
+            ],
+            input=statements,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            log = (Path(self._folder.name) / "log").read_text()
+            raise RuntimeError(f"mariadbd stopped: {log[-2000:]}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+
+def _binary(name: str) -> str:
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise RuntimeError(f"{name} is not installed: `make test-services` installs it")
+    return path
