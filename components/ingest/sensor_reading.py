@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.ingest import sensor_files
 from components.ingest.errors import DataError
 from components.ingest.sensor_files import Part
-from components.ingest.sensor_text import CsvLines, JsonLines, Rows, read_header
+from components.ingest.sensor_text import CsvLines, JsonLines, Rows, count_lines, read_header
 from components.ingest.sources import SensorSource
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
@@ -87,9 +87,9 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
             begin = stream.tell() if not part.begin else part.begin
             if part.begin:
                 stream.seek(part.begin)
-            for block in _blocks(name, part, stream, begin, source.batch_rows):
-                yield from parser.parse(block, line)
-                line += block.count(b"\n")
+            for block, count in _blocks(name, part, stream, begin, source.batch_rows):
+                yield from parser.parse(block, line, count)
+                line += count
         except (OSError, EOFError) as error:
             raise sensor_files.unreadable(name, part.path, error) from None
 
@@ -103,8 +103,8 @@ def open_text(part: Part) -> IO[bytes]:
 
 def _blocks(
     name: str, part: Part, stream: IO[bytes], begin: int, batch_rows: int
-) -> Iterator[bytes]:
-    """Pieces of a file that end with a line, of about ``batch_rows`` lines."""
+) -> Iterator[tuple[bytes, int]]:
+    """Pieces of a file that hold whole lines, of about ``batch_rows`` lines, and how many."""
     smallest, largest = _BLOCK_BYTES
     size = smallest
     left = part.end - begin if part.end is not None else None
@@ -128,11 +128,12 @@ def _blocks(
             continue
         block = rest + piece[:cut]
         rest = piece[cut:]
-        yield block
-        average = max(1, len(block) // block.count(b"\n"))
+        count = count_lines(block)
+        yield block, count
+        average = max(1, len(block) // count)
         size = min(max(average * min(batch_rows, _BLOCK_ROWS), smallest), largest)
     if rest:
-        yield rest
+        yield rest, count_lines(rest)
 
 
 def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Rows]:

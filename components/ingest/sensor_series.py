@@ -44,12 +44,13 @@ class Series:
 
     def where(self, mask: Bools) -> "Series":
         """Some of the readings."""
+        rows = np.flatnonzero(mask)
         return Series(
-            self.key[mask],
-            self.time[mask],
-            None if self.received is None else self.received[mask],
-            self.place[mask],
-            self.value[mask],
+            self.key[rows],
+            self.time[rows],
+            None if self.received is None else self.received[rows],
+            self.place[rows],
+            self.value[rows],
         )
 
 
@@ -103,16 +104,15 @@ class SeriesMaker:
             key = key[order]
             columns = {name: column[order] for name, column in columns.items()}
         time, received, place = columns["time"], columns.get("received"), columns["place"]
-        repeated = bool(_same_moment(key, time).any())
+        repeated = _same_moment(key, time)
+        # Only rows with a twin are looked at for duplicates: few.
+        twins = np.flatnonzero(np.r_[False, repeated] | np.r_[repeated, False])
         result = {}
         for index, channel in enumerate(self._plan.source.channels):
             series = Series(key, time, received, place, columns[str(index)])
-            present = ~np.isnan(series.value)
-            if not present.all():
-                series = series.where(present)
-            if repeated:
-                series = self._take_duplicates(channel, series)
-            result[channel] = series
+            kept = ~np.isnan(series.value)
+            kept[self._duplicates(channel, series, twins[kept[twins]])] = False
+            result[channel] = series if kept.all() else series.where(kept)
         return result
 
     def _long(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
@@ -129,28 +129,40 @@ class SeriesMaker:
                 columns["place"][rows],
                 columns["value"][rows],
             )
-            result[channel] = self._take_duplicates(channel, series)
+            repeated = _same_moment(series.key, series.time)
+            twins = np.flatnonzero(np.r_[False, repeated] | np.r_[repeated, False])
+            surplus = self._duplicates(channel, series, twins)
+            if len(surplus):
+                kept = np.ones(len(series), bool)
+                kept[surplus] = False
+                series = series.where(kept)
+            result[channel] = series
         return result
 
-    def _take_duplicates(self, channel: str, series: Series) -> Series:
-        """Leaves of several readings of one moment that which arrived first, or last."""
-        same = _same_moment(series.key, series.time)
+    def _duplicates(self, channel: str, series: Series, rows: Ints) -> Ints:
+        """Finds, and rejects, all readings of a moment but the first, or last, to arrive.
+
+        Args:
+          channel: its name.
+          series: its readings.
+          rows: the readings to look at, in order.
+
+        Returns:
+          The surplus ones.
+        """
+        same = _same_moment(series.key[rows], series.time[rows])
         if not same.any():
-            return series
-        # Only readings with a twin are looked at: few.
-        twin = np.zeros(len(series), bool)
-        twin[1:] |= same
-        twin[:-1] |= same
-        rows = np.flatnonzero(twin)
-        group = np.cumsum(np.r_[True, ~same])[rows]
+            return rows[:0]
+        group = np.cumsum(np.r_[True, ~same])
         arrival = series.place if series.received is None else series.received
         order = np.lexsort((series.place[rows], arrival[rows], group))
         turn = np.r_[True, np.diff(group) != 0]
         kept = turn if self._plan.source.keep == "first" else np.r_[turn[1:], True]
-        surplus = np.zeros(len(series), bool)
-        surplus[rows[order[~kept]]] = True
-        self._reject("duplicate", channel, series.where(surplus))
-        return series.where(~surplus)
+        surplus = rows[order[~kept]]
+        mask = np.zeros(len(series), bool)
+        mask[surplus] = True
+        self._reject("duplicate", channel, series.where(mask))
+        return surplus
 
     def _take_stuck(self, channel: str, series: Series) -> Series:
         """Takes out readings whose value has been exactly the same for longer than ``stuck``.

@@ -5,8 +5,11 @@ one by one, so that a broken line costs itself and not its neighbours.
 """
 
 import collections
+import contextlib
 import csv
+import gc
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -54,11 +57,10 @@ class JsonLines:
         self._numbers = list(numbers)
         self._schema: pa.Schema | None = None
 
-    def parse(self, block: bytes, line: int) -> Iterator[Rows]:
-        """Parses a block whose first line has number ``line``."""
+    def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
+        """Parses a block of ``count`` lines, of which the first has number ``line``."""
         if self._schema is None:
             self._schema = self.infer(block)
-        count = count_lines(block)
         numbers = np.arange(line, line + count)
         if not _is_utf8(block):
             yield self._one_by_one(block.split(b"\n")[:count], numbers)
@@ -183,9 +185,8 @@ class CsvLines:
         self._texts = [name for name in texts if name in self._header]
         self._numbers = [name for name in numbers if name in self._header]
 
-    def parse(self, block: bytes, line: int) -> Iterator[Rows]:
-        """Parses a block whose first line has number ``line``."""
-        count = count_lines(block)
+    def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
+        """Parses a block of ``count`` lines, of which the first has number ``line``."""
         numbers = np.arange(line, line + count)
         if b"\n\n" in block or b"\r\n\r\n" in block or block[:1] in (b"\n", b"\r"):
             lines = block.split(b"\n")[:count]
@@ -223,21 +224,22 @@ class CsvLines:
         kinds = {name: pa.string() for name in self._texts}
         kinds |= {name: pa.float64() if typed else pa.string() for name in self._numbers}
         try:
-            return pa_csv.read_csv(
-                pa.BufferReader(block),
-                read_options=pa_csv.ReadOptions(
-                    use_threads=False, column_names=self._header, block_size=len(block) + 1
-                ),
-                parse_options=pa_csv.ParseOptions(
-                    delimiter=self._delimiter, invalid_row_handler=handler
-                ),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types=kinds,
-                    include_columns=self._texts + self._numbers,
-                    strings_can_be_null=True,
-                    null_values=["", "null", "NULL", "None", "NA", "N/A"],
-                ),
-            )
+            with _few_objects():
+                return pa_csv.read_csv(
+                    pa.BufferReader(block),
+                    read_options=pa_csv.ReadOptions(
+                        use_threads=False, column_names=self._header, block_size=len(block) + 1
+                    ),
+                    parse_options=pa_csv.ParseOptions(
+                        delimiter=self._delimiter, invalid_row_handler=handler
+                    ),
+                    convert_options=pa_csv.ConvertOptions(
+                        column_types=kinds,
+                        include_columns=self._texts + self._numbers,
+                        strings_can_be_null=True,
+                        null_values=["", "null", "NULL", "None", "NA", "N/A"],
+                    ),
+                )
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return None
 
@@ -267,6 +269,24 @@ class CsvLines:
             [pa.array(column, pa.string()) for column in columns], names=names
         )
         return Rows(batch, np.array(good, np.int64), malformed)
+
+
+@contextlib.contextmanager
+def _few_objects() -> Iterator[None]:
+    """Spares pyarrow a walk over all objects of the process for each block.
+
+    On Python 3.10 its CSV reader works around https://bugs.python.org/issue42248 with
+    gc.get_referrers: some milliseconds, or a hundred where TensorFlow is loaded. It needs to see
+    only objects made since; freezing and unfreezing the others costs nothing.
+    """
+    if sys.version_info[:2] != (3, 10) or gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def read_header(line: bytes) -> tuple[list[str], str]:
