@@ -14,7 +14,7 @@ from components.ingest import sensor_files
 from components.ingest.errors import DataError
 from components.ingest.sensor_files import Part
 from components.ingest.sensor_reading import open_text, wanted_columns
-from components.ingest.sensor_text import JsonLines, read_header
+from components.ingest.sensor_text import JsonLines, few_objects, read_header
 from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16
@@ -129,18 +129,19 @@ def _csv_head(head: bytes, entity: str) -> pa.Table:
     if not rest.strip():
         return pa.table({column: pa.nulls(0) for column in header})
     try:
-        return pa_csv.read_csv(
-            pa.BufferReader(rest),
-            read_options=pa_csv.ReadOptions(
-                column_names=header, use_threads=False, block_size=_HEAD * 2
-            ),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, invalid_row_handler=lambda row: "skip"
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types={entity: pa.string()}, strings_can_be_null=True
-            ),
-        )
+        with few_objects():
+            return pa_csv.read_csv(
+                pa.BufferReader(rest),
+                read_options=pa_csv.ReadOptions(
+                    column_names=header, use_threads=False, block_size=_HEAD * 2
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=delimiter, invalid_row_handler=lambda row: "skip"
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types={entity: pa.string()}, strings_can_be_null=True
+                ),
+            )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return pa.table({column: pa.nulls(0, pa.string()) for column in header})
 

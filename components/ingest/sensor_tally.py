@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from components.ingest.durations import format_duration, format_instant
+from components.ingest.durations import MICROSECONDS, format_instant
 from components.ingest.errors import DataError
 
 UNPLACED = ("malformed", "no_channel", "no_entity", "bad_entity", "no_time", "bad_time")
@@ -183,7 +183,7 @@ def quality_report(
         },
         "rejected": {
             reason: {"readings": count, "means": REASONS[reason]}
-            | {"examples": tally.examples.get(reason, [])}
+            | {"examples": [_shown(row) for row in tally.examples.get(reason, [])]}
             for reason, count in tally.reasons.items()
         },
         "time": {"seen": _instants(tally.seen), "used": _instants(tally.kept)},
@@ -194,7 +194,7 @@ def quality_report(
         },
         "gaps": {
             "by_channel": {
-                channel: {"count": count, "longest": format_duration(longest)}
+                channel: {"count": count, "longest": _hours(longest)}
                 for channel, (count, longest) in sorted(tally.gaps.items())
             },
             "longest": [
@@ -202,7 +202,7 @@ def quality_report(
                     "entity": entity,
                     "channel": channel,
                     "begin": format_instant(begin),
-                    "length": format_duration(length),
+                    "length": _hours(length),
                 }
                 for length, entity, channel, begin in tally.worst_gaps
             ],
@@ -253,6 +253,14 @@ def check_tally(name: str, tally: Tally, files: list[str], max_rejected: float) 
             f"none of {tally.total('read'):,} readings lies in the run's time{span}",
             "Choose an --as-of that the files reach, or add files.",
         )
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None and key != "reason"}
+
+
+def _hours(length: int) -> str:
+    return f"{length / MICROSECONDS['h']:.2f}h"
 
 
 def _told(tally: Tally) -> str:

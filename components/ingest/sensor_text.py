@@ -9,6 +9,7 @@ import contextlib
 import csv
 import gc
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -24,8 +25,9 @@ Ints = npt.NDArray[np.int64]
 RAW_LIMIT = 500
 """A rejected line is kept up to this many characters."""
 
-_PIECES = 32
-_FEW_LINES = 128
+_ROW = re.compile(r"in row (\d+)$")
+_PIECE_LINES = 2000
+_MOST_STUMBLES = 20
 _HEAD = 1 << 16
 _HEAD_LINES = 200
 
@@ -66,7 +68,7 @@ class JsonLines:
             yield self._one_by_one(block.split(b"\n")[:count], numbers)
             return
         table = self._arrow(block)
-        if table is not None and table.num_rows == count:
+        if isinstance(table, pa.Table) and table.num_rows == count:
             yield Rows(_batch(table), numbers, [])
             return
         # Something is amiss: empty lines, or lines that are no object.
@@ -112,8 +114,8 @@ class JsonLines:
             fields.append(pa.field(name, usual))
         return pa.schema(fields)
 
-    def _arrow(self, block: bytes) -> pa.Table | None:
-        """The block's rows, or None if Arrow refuses some of them."""
+    def _arrow(self, block: bytes) -> pa.Table | int:
+        """The block's rows, or the row that Arrow stumbles over, -1 if it doesn't tell."""
         try:
             return pa_json.read_json(
                 pa.BufferReader(block),
@@ -122,22 +124,37 @@ class JsonLines:
                     explicit_schema=self._schema, unexpected_field_behavior="ignore"
                 ),
             )
-        except pa.ArrowInvalid:
-            return None
+        except pa.ArrowInvalid as error:
+            row = _ROW.search(str(error))
+            return int(row[1]) if row else -1
 
     def _isolate(self, lines: list[bytes], numbers: Ints) -> Iterator[Rows]:
-        """Parses ever smaller pieces, until those that Arrow refuses are a few lines."""
-        if not lines:
-            return
-        table = self._arrow(b"\n".join(lines) + b"\n")
-        if table is not None and table.num_rows == len(lines):
-            yield Rows(_batch(table), numbers, [])
-        elif len(lines) <= _FEW_LINES:
-            yield self._one_by_one(lines, numbers)
-        else:
-            size = -(-len(lines) // _PIECES)
-            for begin in range(0, len(lines), size):
-                yield from self._isolate(lines[begin : begin + size], numbers[begin : begin + size])
+        """Parses what Arrow can between the lines that it stumbles over.
+
+        A stumble costs a piece of lines to be parsed again, so pieces are small.
+        """
+        for begin in range(0, len(lines), _PIECE_LINES):
+            end = min(begin + _PIECE_LINES, len(lines))
+            rest: list[int] = []
+            while begin < end:
+                found = self._arrow(b"\n".join(lines[begin:end]) + b"\n")
+                stop = end
+                if isinstance(found, int):
+                    if not 0 <= found < end - begin or len(rest) >= _MOST_STUMBLES:
+                        rest += range(begin, end)
+                        break
+                    stop = begin + found
+                    rest.append(stop)
+                    found = self._arrow(b"\n".join(lines[begin:stop]) + b"\n")
+                if isinstance(found, pa.Table) and found.num_rows == stop - begin:
+                    yield Rows(_batch(found), numbers[begin:stop], [])
+                else:
+                    # An object on two lines, or two on one: Arrow counts what it should not.
+                    rest += range(begin, stop)
+                begin = stop + 1
+            if rest:
+                rest.sort()
+                yield self._one_by_one([lines[i] for i in rest], numbers[rest])
 
     def _one_by_one(self, lines: list[bytes], numbers: Ints) -> Rows:
         """The way for lines that Arrow refuses: values come out as text, whatever they were."""
@@ -224,7 +241,7 @@ class CsvLines:
         kinds = {name: pa.string() for name in self._texts}
         kinds |= {name: pa.float64() if typed else pa.string() for name in self._numbers}
         try:
-            with _few_objects():
+            with few_objects():
                 return pa_csv.read_csv(
                     pa.BufferReader(block),
                     read_options=pa_csv.ReadOptions(
@@ -272,7 +289,7 @@ class CsvLines:
 
 
 @contextlib.contextmanager
-def _few_objects() -> Iterator[None]:
+def few_objects() -> Iterator[None]:
     """Spares pyarrow a walk over all objects of the process for each block.
 
     On Python 3.10 its CSV reader works around https://bugs.python.org/issue42248 with

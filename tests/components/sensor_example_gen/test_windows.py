@@ -261,11 +261,11 @@ def test_gaps_are_reported(run, plain):
         for minutes in times
     ]
     gaps = run(rows, max_gap="2h", channels={"temperature": {}}).report["gaps"]
-    assert gaps["by_channel"] == {"temperature": {"count": 3, "longest": "450m"}}
+    assert gaps["by_channel"] == {"temperature": {"count": 3, "longest": "7.50h"}}
     assert [(g["entity"], g["length"]) for g in gaps["longest"]] == [
-        (2, "450m"),
-        (1, "3h"),
-        (2, "150m"),
+        (2, "7.50h"),
+        (1, "3.00h"),
+        (2, "2.50h"),
     ]
     assert gaps["longest"][1]["begin"] == "2025-03-01T01:00:00Z"
 
