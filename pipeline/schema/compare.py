@@ -33,20 +33,23 @@ def compare(before: schema_pb2.Schema | None, after: schema_pb2.Schema) -> list[
     old = before or schema_pb2.Schema()
     olds, news = ({f.name: f for f in schema.feature} for schema in (old, after))
     changes = [
-        Change(name, "column", "", ", ".join(_told(news[name], after).values()))
-        for name in news
-        if name not in olds
+        Change(name, "column", "", _short(news[name], after)) for name in news if name not in olds
     ]
     changes += [
-        Change(name, "column", ", ".join(_told(olds[name], old).values()), "")
-        for name in olds
-        if name not in news
+        Change(name, "column", _short(olds[name], old), "") for name in olds if name not in news
     ]
     for name in news:
         if name in olds:
             changes += _pairs(name, _told(olds[name], old), _told(news[name], after))
     changes += _pairs("(schema)", _whole(old), _whole(after))
     return changes
+
+
+def _short(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> str:
+    told = _told(feature, schema)
+    shown = [told[key] for key in ("type", "presence", "range", "values") if key in told]
+    shown += [f"{key} {told[key]}" for key in ("not in", "drift limit") if key in told]
+    return ", ".join(shown)
 
 
 def _pairs(name: str, before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
@@ -68,6 +71,9 @@ def _told(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> dict[str, s
         told["values"] = _values(feature.domain, schema)
     elif feature.HasField("string_domain"):
         told["values"] = ", ".join(feature.string_domain.value)
+    elif feature.bool_domain == schema_pb2.BoolDomain() and feature.HasField("bool_domain"):
+        told["values"] = "0, 1"
+        rest.ClearField("bool_domain")
     elif feature.HasField("float_domain"):
         told["range"] = _range(feature.float_domain)
         refused = [n for n in ("nan", "inf") if getattr(feature.float_domain, f"disallow_{n}")]
@@ -111,6 +117,8 @@ def _values(domain: str, schema: schema_pb2.Schema) -> str:
 
 
 def _range(domain: schema_pb2.FloatDomain | schema_pb2.IntDomain) -> str:
+    if not (domain.HasField("min") or domain.HasField("max")):
+        return "any"
     low = f"{domain.min:g}" if domain.HasField("min") else "…"
     high = f"{domain.max:g}" if domain.HasField("max") else "…"
     return f"{low} to {high}"

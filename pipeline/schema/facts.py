@@ -18,7 +18,7 @@ class Facts:
       keys: the entity and the times, which identify rows and are never features.
       entity: the entity column.
       categories: names and globs of columns that are categories, whatever their type.
-      joined: prefixes of the columns that other sources bring.
+      windowed: prefixes of the columns that windows make.
       ranges: by column its lowest and highest possible value; None where there is no bound.
     """
 
@@ -27,16 +27,16 @@ class Facts:
     keys: frozenset[str]
     entity: str
     categories: tuple[str, ...]
-    joined: tuple[str, ...]
+    windowed: tuple[str, ...]
     ranges: dict[str, tuple[float | None, float | None]]
 
     def is_category(self, column: str) -> bool:
         """Whether the settings list the column as categorical."""
         return any(fnmatch.fnmatchcase(column, name) for name in self.categories)
 
-    def is_joined(self, column: str) -> bool:
-        """Whether another source than the spine brings the column."""
-        return column.startswith(self.joined)
+    def is_windowed(self, column: str) -> bool:
+        """Whether the column sums up a window: its values have bounds of its aggregate's."""
+        return column.startswith(self.windowed)
 
 
 def facts(settings: Settings) -> Facts:
@@ -56,7 +56,7 @@ def facts(settings: Settings) -> Facts:
         keys=frozenset(settings.reserved_columns) - {settings.label.name},
         entity=spine.entity,
         categories=tuple(settings.features.categorical),
-        joined=tuple(f"{name}_" for name in settings.other_sources),
+        windowed=tuple(f"{name}_" for name, s in settings.other_sources.items() if s.windows),
         ranges={column: bounds for column, bounds in ranges.items() if bounds != (None, None)},
     )
 

@@ -101,7 +101,7 @@ def _curate(
         feature.int_domain.is_categorical = True
     elif feature.type == schema_pb2.FLOAT:
         _float_range(feature, seen, facts)
-    elif not feature.HasField("bool_domain") or facts.is_joined(feature.name):
+    elif not feature.HasField("bool_domain") or facts.is_windowed(feature.name):
         _int_range(feature, seen)
 
 
@@ -161,7 +161,7 @@ def _float_range(
     """The possible range where settings tell it; else the seen one, widened by its own width."""
     low, high = facts.ranges.get(feature.name, (None, None))
     domain = feature.float_domain
-    if feature.name not in facts.ranges and not facts.is_joined(feature.name):
+    if feature.name not in facts.ranges and not facts.is_windowed(feature.name):
         lows, highs = _extremes(seen)
         if lows < highs and math.isfinite(highs - lows):
             width = highs - lows

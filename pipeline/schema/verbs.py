@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import warnings
 
 import click
 from rich.console import Console
@@ -57,8 +58,10 @@ def infer(
             "StatisticsGen's output, or leave --statistics out"
         )
     curated = None if afresh else _curated(settings)
-    with console.status("inferring …"):
-        # Imported here: it pulls in TensorFlow.
+    with console.status("inferring …"), warnings.catch_warnings():
+        # Imported here: it pulls in TensorFlow, whose warnings a user can do nothing about.
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from pipeline.schema.propose import propose
 
         schema = propose(numbers, facts(settings), curated)
