@@ -144,7 +144,7 @@ def _finding(
     return Finding(feature, split, reason, kind, rule, seen, mend, passes)
 
 
-def badness(finding: Finding) -> tuple[int, str, str, str]:
+def badness(finding: Finding) -> tuple[int, str, str, bool, str]:
     """Sorts findings from the worst to the mildest, then by name."""
     rank = next(i for i, rule in enumerate(_RULES) if re.fullmatch(rule[0], finding.reason))
-    return (rank, finding.feature, finding.reason, finding.split)
+    return (rank, finding.feature, finding.reason, finding.split != "train", finding.split)
