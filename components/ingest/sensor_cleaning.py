@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from components.ingest.durations import MICROSECONDS
 from components.ingest.sensor_numbers import conversion, missing_text, to_floats
+from components.ingest.sensor_plan import LINE_BITS, Plan, read_entities
 from components.ingest.sensor_quarantine import as_text, rejected_rows
-from components.ingest.sensor_readings import LINE_BITS, Plan, read_entities
 from components.ingest.sensor_tally import Tally
 from components.ingest.sensor_text import Rows
 from components.ingest.sensor_times import parse_times
+from components.ingest.sensor_work import Work
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ class Cleaner:
         count = rows.batch.num_rows + len(rows.malformed)
         self._counts["read"] += count * self._per_row
         self._reject_malformed(rows.malformed)
-        work = _Work(rows.batch, rows.lines)
+        work = Work(rows.batch, rows.lines)
         if self._long:
             self._find_channels(work)
         self._find_entities(work)
@@ -77,7 +78,7 @@ class Cleaner:
             pa.RecordBatch.from_arrays([*columns, *values[0]], schema=self._plan.schema), values[1]
         )
 
-    def _find_channels(self, work: "_Work") -> None:
+    def _find_channels(self, work: Work) -> None:
         """Long files: which channel a row is of; drops rows of others and of none."""
         name = self._source.channel or ""
         keys = [c.column or n for n, c in zip(self._names, self._channels, strict=True)]
@@ -96,7 +97,7 @@ class Cleaner:
             self._counts["ignored"] += int(foreign.sum())
             work.keep(~foreign)
 
-    def _find_entities(self, work: "_Work") -> None:
+    def _find_entities(self, work: Work) -> None:
         column = work.column(self._source.entity)
         entity, bad = read_entities(column, self._plan.entity)
         missing = np.array(column.is_null().to_numpy(zero_copy_only=False), bool)
@@ -111,7 +112,7 @@ class Cleaner:
         if work.also[0] is not None:
             self._drop(work, "bad_entity", work.also[0])
 
-    def _find_times(self, work: "_Work") -> None:
+    def _find_times(self, work: Work) -> None:
         settings = self._source.time
         time = parse_times(work.column(settings.column), settings.unit, settings.timezone)
         work.time = time.instants
@@ -132,7 +133,7 @@ class Cleaner:
         if work.received is not None and work.unreceived is not None:
             work.received = np.where(work.unreceived, work.time, work.received)
 
-    def _correct_clocks(self, work: "_Work") -> None:
+    def _correct_clocks(self, work: Work) -> None:
         column = work.column(self._source.gateway or "")
         if not pa.types.is_dictionary(column.type):
             column = column.cast(pa.string()).dictionary_encode()
@@ -145,7 +146,7 @@ class Cleaner:
         if offsets.any():
             work.time = work.time + offsets[codes]
 
-    def _drop_outside(self, work: "_Work") -> None:
+    def _drop_outside(self, work: Work) -> None:
         if not len(work.time):
             return
         first, last = int(work.time.min()), int(work.time.max())
@@ -160,7 +161,7 @@ class Cleaner:
             self._counts["outside"] += int(outside.sum()) * self._per_row
             work.keep(~outside)
 
-    def _wide_values(self, work: "_Work") -> tuple[list[pa.Array], Bools]:
+    def _wide_values(self, work: Work) -> tuple[list[pa.Array], Bools]:
         untimely = self._untimely(work)
         columns, empty = [], np.ones(len(work.lines), bool)
         for index, (name, channel) in enumerate(zip(self._names, self._channels, strict=True)):
@@ -175,7 +176,7 @@ class Cleaner:
             columns.append(pa.array(values))
         return columns, empty
 
-    def _long_values(self, work: "_Work") -> tuple[list[pa.Array], Bools]:
+    def _long_values(self, work: Work) -> tuple[list[pa.Array], Bools]:
         values = self._judge(
             work, work.column(self._source.value or ""), work.codes, self._untimely(work)
         )
@@ -183,7 +184,7 @@ class Cleaner:
 
     def _judge(
         self,
-        work: "_Work",
+        work: Work,
         raw: pa.Array,
         channel: int | npt.NDArray[np.int16],
         untimely: list[tuple[str, Bools]],
@@ -219,7 +220,7 @@ class Cleaner:
 
     def _convert(
         self,
-        work: "_Work",
+        work: Work,
         raw: pa.Array,
         channel: int | npt.NDArray[np.int16],
         values: Floats,
@@ -246,7 +247,7 @@ class Cleaner:
             values = converted if isinstance(channel, int) else np.where(mine, converted, values)
         return values
 
-    def _untimely(self, work: "_Work") -> list[tuple[str, Bools]]:
+    def _untimely(self, work: Work) -> list[tuple[str, Bools]]:
         """Readings received before their time, or too late after it."""
         if work.received is None:
             return []
@@ -270,7 +271,7 @@ class Cleaner:
 
     def _reject(
         self,
-        work: "_Work",
+        work: Work,
         raw: pa.Array,
         channel: int | npt.NDArray[np.int16],
         reason: str,
@@ -301,7 +302,7 @@ class Cleaner:
 
     def _drop(
         self,
-        work: "_Work",
+        work: Work,
         reason: str,
         mask: Bools | None,
         also: list[Bools | None] | None = None,
@@ -345,39 +346,6 @@ class Cleaner:
     def _quarantine(self, reason: str, rows: pa.Table) -> None:
         self._rejected.append(rows)
         self._tally.note_examples(reason, rows.slice(0, 3).to_pylist())
-
-
-class _Work:
-    """The rows of a batch that are still in, and what is known of them."""
-
-    def __init__(self, batch: pa.RecordBatch, lines: Ints) -> None:
-        self.batch = batch
-        self.lines = lines
-        self.codes: npt.NDArray[np.int16] = np.zeros(0, np.int16)
-        self.entity: pa.Array = pa.nulls(0)
-        self.time: Ints = np.zeros(0, np.int64)
-        self.received: Ints | None = None
-        self.unreceived: Bools | None = None
-        self.also: list[Bools | None] = []
-
-    def column(self, name: str) -> pa.Array:
-        """A column of the file; nulls if the file lacks it."""
-        if name in self.batch.schema.names:
-            return self.batch.column(name)
-        return pa.nulls(self.batch.num_rows, pa.string())
-
-    def keep(self, mask: Bools) -> None:
-        """Leaves only some rows."""
-        count = len(mask)
-        chosen = pa.array(mask)
-        self.batch = self.batch.filter(chosen)
-        if len(self.entity) == count:
-            self.entity = self.entity.filter(chosen)
-        for name in ("lines", "codes", "time", "received", "unreceived"):
-            known = getattr(self, name)
-            if known is not None and len(known) == count:
-                setattr(self, name, known[mask])
-        self.also = [None if other is None else other[mask] for other in self.also]
 
 
 def _without_empty_rows(batch: pa.RecordBatch, empty: Bools) -> pa.RecordBatch:

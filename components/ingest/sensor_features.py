@@ -16,10 +16,10 @@ from components.ingest.sensor_buckets import BucketWriter, read_bucket
 from components.ingest.sensor_cleaning import Cleaner
 from components.ingest.sensor_clock import clock_offsets
 from components.ingest.sensor_files import Part
-from components.ingest.sensor_preview import look
+from components.ingest.sensor_plan import Plan
+from components.ingest.sensor_preview import Preview, check_channels, look
 from components.ingest.sensor_quarantine import QUARANTINE
 from components.ingest.sensor_reading import read_part
-from components.ingest.sensor_readings import Plan
 from components.ingest.sensor_series import SeriesMaker
 from components.ingest.sensor_tally import Tally, quality_report
 from components.ingest.sensor_windows import window_tables
@@ -42,6 +42,7 @@ class SensorJob:
       files: their paths, by index.
       buckets: into how many groups the entities are parted.
       clocks: by gateway, what the report says of its clock.
+      seen: what the files' first rows show.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class SensorJob:
     files: list[str]
     buckets: int
     clocks: dict[str, dict[str, Any]]
+    seen: Preview
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +97,14 @@ def sensor_windows(
     for readings in _buckets(job, tally, rejected):
         for split, table in bucket_windows(job, readings, tally, rejected.extend):
             tables.setdefault(split, []).append(table)
+    check_channels(name, source, job.seen, tally, job.files)
     order = [(source.entity, "ascending"), ("time", "ascending")]
     return SensorWindows(
         tables={
             split: pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces).sort_by(order)
             for split, pieces in tables.items()
         },
-        report=quality_report(tally, job.files, job.clocks),
+        report=quality_report(tally, job.files, job.clocks, job.seen.lacking),
         quarantine=pa.concat_tables([QUARANTINE.empty_table(), *rejected]),
         tally=tally,
     )
@@ -129,7 +132,7 @@ def prepare(
       DataError: if the files can't be found or read, or lack a column.
     """
     whole = sensor_files.whole_files(name, source)
-    entity = look(name, source, whole).entity
+    seen = look(name, source, whole, rows=0)
     parts = [part for file in whole for part in sensor_files.cut(name, file, part_bytes)]
     offsets, clocks = clock_offsets(name, source, parts)
     size = sum(
@@ -138,12 +141,13 @@ def prepare(
     )
     before = max(window.step for window in source.windows) + (source.tolerance or 0)
     return SensorJob(
-        plan=Plan(name, source, entity, begin - source.lookback, end, offsets),
+        plan=Plan(name, source, seen.entity, begin - source.lookback, end, offsets),
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
         buckets=min(max(1, -(-size // bucket_bytes)), 4096),
         clocks=clocks,
+        seen=seen,
     )
 
 

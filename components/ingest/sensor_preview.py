@@ -12,9 +12,11 @@ import pyarrow.json as pa_json
 
 from components.ingest import sensor_files
 from components.ingest.errors import DataError
+from components.ingest.sensor_csv import few_objects, read_header
 from components.ingest.sensor_files import Part
+from components.ingest.sensor_jsonl import JsonLines
 from components.ingest.sensor_reading import open_text, wanted_columns
-from components.ingest.sensor_text import JsonLines, few_objects, read_header
+from components.ingest.sensor_tally import Tally
 from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16
@@ -92,6 +94,22 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
         lacking={column: files for column, files in lacking.items() if files},
         entity="int" if ints and not texts else "text",
     )
+
+
+def check_channels(
+    name: str, source: SensorSource, seen: Preview, tally: Tally, files: Sequence[str]
+) -> None:
+    """After all is read: is there a channel whose column no line of any file had?
+
+    Raises:
+      DataError: as look does of columns that the first lines show to be absent.
+    """
+    for channel, settings in source.channels.items():
+        column = settings.column or channel
+        lacking = source.layout == "wide" and len(seen.lacking.get(column, [])) == seen.files
+        counts = tally.channels.get(channel, {})
+        if lacking and not any(n for outcome, n in counts.items() if outcome != "missing"):
+            raise _no_such_column(name, source, column, list(seen.columns), files[0])
 
 
 def _head(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str | None]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest.sensor_plan import LINE_BITS, Plan
 from components.ingest.sensor_quarantine import as_text, rejected_rows, repeat
-from components.ingest.sensor_readings import LINE_BITS, Plan
 from components.ingest.sensor_tally import Tally
 
 Ints = npt.NDArray[np.int64]

@@ -156,7 +156,10 @@ class Tally:
 
 
 def quality_report(
-    tally: Tally, files: list[str], offsets: Mapping[str, Mapping[str, Any]]
+    tally: Tally,
+    files: list[str],
+    offsets: Mapping[str, Mapping[str, Any]],
+    lacking: Mapping[str, list[str]],
 ) -> dict[str, Any]:
     """The content of report.json.
 
@@ -164,6 +167,7 @@ def quality_report(
       tally: of all readings.
       files: the source's files, by index.
       offsets: by gateway what its clock is corrected by, as sensor_clock tells.
+      lacking: by column that the settings name, the files whose first rows don't show it.
 
     Returns:
       A JSON-able dictionary. ``by_file`` holds at most fifty files, those with most rejected first.
@@ -212,6 +216,9 @@ def quality_report(
             for gateway in sorted(set(tally.gateways) | set(offsets))
         },
         "files": len(files),
+        "files_without": {
+            column: {"files": len(paths), "first": paths[0]} for column, paths in lacking.items()
+        },
         "by_file": {
             files[index]: {
                 outcome: count for outcome, count in sorted(tally.files[index].items()) if count

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingest.durations import format_duration
-from components.ingest.sensor_readings import Plan
+from components.ingest.sensor_plan import Plan
 from components.ingest.sensor_series import Series
 from components.ingest.sources import SensorSource, SensorWindow
 from components.ingest.windows import aggregate_windows, window_ranges

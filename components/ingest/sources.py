@@ -285,6 +285,15 @@ class SensorSource(pydantic.BaseModel):
     def _fields_fit_together(self) -> "SensorSource":
         if self.layout == "long" and (self.channel is None or self.value is None):
             raise ValueError("layout 'long' needs channel and value: the columns that hold them")
+        if self.layout == "long":
+            read_by: dict[str, str] = {}
+            for name, channel in self.channels.items():
+                other = read_by.setdefault(channel.column or name, name)
+                if other != name:
+                    raise ValueError(
+                        f"channels {other!r} and {name!r} are both read from "
+                        f"{channel.column or name!r}"
+                    )
         if self.layout == "wide" and (self.channel is not None or self.value is not None):
             raise ValueError("channel and value belong to layout 'long'")
         if self.time.offsets and self.gateway is None:

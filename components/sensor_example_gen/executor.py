@@ -14,6 +14,7 @@ from components.ingest.durations import parse_duration, parse_instant
 from components.ingest.examples import fill_examples_artifact
 from components.ingest.sensor_buckets import WholeFile
 from components.ingest.sensor_features import portions, prepare
+from components.ingest.sensor_preview import check_channels
 from components.ingest.sensor_tally import Tally, check_tally, quality_report
 from components.ingest.sensor_windows import window_splits
 from components.ingest.sources import SensorSource
@@ -80,7 +81,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 tally.add(read_outcome(f"{work}/{outcome}"))
         fileio.rmtree(work)
         with WholeFile(f"{report}/{REPORT}") as file:
-            content = quality_report(tally, job.files, job.clocks)
+            content = quality_report(tally, job.files, job.clocks, job.seen.lacking)
             file.write(json.dumps(content, indent=2, ensure_ascii=False).encode())
+        check_channels(name, source, job.seen, tally, job.files)
         check_tally(name, tally, job.files, source.max_rejected)
         fill_examples_artifact(examples, list(window_splits(source)))

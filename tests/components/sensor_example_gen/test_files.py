@@ -231,9 +231,31 @@ def test_a_column_that_no_file_has(plain, tmp_path):
 
 def test_a_channel_that_only_later_lines_have(plain, tmp_path):
     rows = [{"machine": 1, "ts": plain.iso(plain.begin + i * 10**6)} for i in range(4000)]
-    plain.write_jsonl(tmp_path / "a.jsonl", [*rows, rows[-1] | {"pressure": 3.0}])
+    later = rows[-1] | {"temperature": 1.0, "pressure": 3.0}
+    plain.write_jsonl(tmp_path / "a.jsonl", [*rows, later])
     result = sensor_windows("t", plain.make_source(tmp_path / "*.jsonl"), plain.begin, plain.end)
     assert result.report["channels"]["pressure"]["used"] == 1
+    path = str(tmp_path / "a.jsonl")
+    assert result.report["files_without"]["pressure"] == {"files": 1, "first": path}
+
+
+def test_a_channel_that_no_line_has(plain, tmp_path):
+    rows = [{"machine": 1, "ts": plain.iso(plain.begin + i * 10**6)} for i in range(4000)]
+    plain.write_jsonl(tmp_path / "a.jsonl", rows)
+    source = plain.make_source(tmp_path / "*.jsonl")
+    with pytest.raises(DataError, match=r"column 'temperature': no file has it\. .* has machine"):
+        sensor_windows("t", source, plain.begin, plain.end)
+
+
+def test_two_channels_of_a_long_file_need_two_names(plain):
+    with pytest.raises(ValueError, match="channels 'a' and 'b' are both read from 'T1'"):
+        plain.make_source(
+            "x",
+            layout="long",
+            channel="what",
+            value="v",
+            channels={"a": {"column": "T1"}, "b": {"column": "T1"}},
+        )
 
 
 def test_times_that_are_numbers_need_a_unit(plain, tmp_path):

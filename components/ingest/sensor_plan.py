@@ -1,4 +1,4 @@
-"""Clean readings as a table: what cleaning makes and windows are computed from."""
+"""What cleaning is told, and the table of clean readings that it makes."""
 
 import dataclasses
 import zlib
