@@ -1,7 +1,7 @@
 """Proposing a schema from statistics: TFDV's inference, curated by what the settings know."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
@@ -191,12 +191,12 @@ def _extremes(seen: list[statistics_pb2.FeatureNameStatistics]) -> tuple[float, 
     return min(n.min for n in numbers), max(n.max for n in numbers)
 
 
-def _round(value: float, way: object) -> float:
+def _round(value: float, way: Callable[[float], int]) -> float:
     """A bound of two digits, so that two runs on nearly the same data propose the same."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
-    return float(f"{way(value / unit) * unit:.6g}")  # type: ignore[operator]
+    return float(f"{way(value / unit) * unit:.6g}")
 
 
 def _drop_unused_domains(schema: schema_pb2.Schema) -> None:

@@ -4,6 +4,8 @@ import os
 import pathlib
 import sys
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -11,6 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
 
 _COLOURS = {"new": "green", "gone": "red", "changed": "yellow"}
 
@@ -166,7 +171,7 @@ def newest_statistics(settings: Settings) -> pathlib.Path:
     return folder
 
 
-def _curated(settings: Settings):  # type: ignore[no-untyped-def]
+def _curated(settings: Settings) -> "schema_pb2.Schema | None":
     from components.curated_schema.schema_file import read_schema
 
     path = pathlib.Path(settings.schema_file)
@@ -220,7 +225,7 @@ def accept_command(settings_path: str, yes: bool) -> None:
     _call(settings_path, lambda settings, console: accept(settings, console, yes))
 
 
-def _call(settings_path: str, verb) -> None:  # type: ignore[no-untyped-def]
+def _call(settings_path: str, verb: Callable[[Settings, Console], int]) -> None:
     from components.curated_schema.schema_file import SchemaError
 
     console = Console()
