@@ -6,13 +6,29 @@ from typing import Any
 
 from tfx.orchestration import pipeline as tfx_pipeline
 
-from pipeline import history
+from pipeline import fingerprint, history
 from pipeline.definition import RunInputs, create_pipeline
 from pipeline.local import decision, summaries
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.logs import JsonFormatter
 from pipeline.local.runner import ObservedDagRunner, Stage
 from pipeline.settings import load_settings
+
+
+class ProgressHandler(logging.Handler):
+    """Hands what the project's own code logs to the live table, as the running stage's text."""
+
+    def __init__(self, events: EventWriter, formatter: JsonFormatter) -> None:
+        super().__init__(logging.INFO)
+        self._events = events
+        self._formatter = formatter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends the message's first line if the project's code logged it."""
+        node = self._formatter.node
+        if node and record.pathname.startswith(str(fingerprint.ROOT / "trainer")):
+            first = record.getMessage().partition("\n")[0]
+            self._events.send(Event("progress", node=node, text=first))
 
 
 def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> None:
@@ -29,6 +45,7 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
     """
     settings = load_settings(pathlib.Path(plan["settings"]))
     inputs = RunInputs(**plan["inputs"])
+    logging.getLogger().addHandler(ProgressHandler(events, formatter))
     events.send(Event("phase", text="compiling the pipeline"))
     pipeline = create_pipeline(settings, inputs)
     events.send(Event("plan", nodes=[component.id for component in pipeline.components]))

@@ -1,0 +1,135 @@
+"""The main job as a user meets it. The tests of this file share one project and build on each other."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.end_to_end.conftest import Project
+
+pytestmark = pytest.mark.end_to_end
+
+ANSWER = """
+import json, pathlib, sys
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from components.ingest import examples
+model = tf.saved_model.load(sys.argv[1])
+files = examples.split_files(sys.argv[2], "eval")
+batch = examples.flatten(next(examples.read_batches(files))).slice(0, 4)
+serialized = tf.constant(list(examples.encode(batch)))
+by_example = model.signatures["serving_default"](examples=serialized)
+columns = model.signatures["predict_columns"]
+wanted = columns.structured_input_signature[1]
+values = {}
+for name, spec in wanted.items():
+    column = batch.column(name)
+    if spec.dtype == tf.string:
+        filled = [v or b"" for v in column.to_pylist()]
+        values[name] = tf.constant(filled, tf.string)
+    else:
+        floats = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values[name] = tf.constant(floats, spec.dtype)
+    if spec.shape.rank == 2:
+        values[name] = values[name][:, None]
+by_column = columns(**values)
+print(json.dumps({
+    "example": np.asarray(by_example["probabilities"]).ravel().tolist(),
+    "column": np.asarray(by_column["probabilities"]).ravel().tolist(),
+    "label": "fails_within_24h" in wanted,
+}))
+"""
+
+
+def stages(record: dict, state: str) -> set[str]:
+    return {node for node, known in record["nodes"].items() if known == state}
+
+
+def test_first_run_pushes_a_version(project: Project) -> None:
+    printed = project.call("run")
+    assert re.search(r"version 1 pushed: auc 0\.\d{3}", printed), printed
+    record = project.runs[-1]
+    assert record["state"] == "done"
+    assert stages(record, "done") == set(record["nodes"])
+    assert project.versions() == [1]
+    # Each stage tells what came of it.
+    assert re.search(r"PointInTimeJoin .*train \d", printed), printed
+    assert re.search(r"SensorExampleGen-telemetry .*readings", printed), printed
+
+
+def test_the_version_answers_through_both_signatures(project: Project) -> None:
+    joined = next((project.folder / "var/pipeline/PointInTimeJoin/examples").iterdir())
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER, str(project.model_folder / "1"), str(joined)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert len(answers["example"]) == 4
+    assert answers["column"] == pytest.approx(answers["example"], abs=1e-6)
+    assert not answers["label"]
+
+
+def test_every_log_line_is_json_with_the_run(project: Project) -> None:
+    record = project.runs[-1]
+    lines = (record["folder"] / "log.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert {"time", "level", "run_id", "node", "logger", "message"} <= set(entries[0])
+    assert {e["run_id"] for e in entries} == {record["run_id"]}
+    assert set(record["nodes"]) <= {e["node"] for e in entries}
+
+
+def test_second_run_is_cached_and_pushes_nothing_new(project: Project) -> None:
+    printed = project.call("run")
+    record = project.runs[-1]
+    # Version 1 serves now: what compares with it runs again, nothing else.
+    assert stages(record, "done") == {"Champion", "AnomalyGate", "Evaluator", "VersionPusher"} | (
+        {"Transform"} & stages(record, "done")
+    )
+    assert "nothing new to push: the same model is version 1 already" in printed
+    assert project.versions() == [1]
+    printed = project.call("run")
+    assert stages(project.runs[-1], "done") == set(), printed
+
+
+def test_later_as_of_compares_with_the_champion(project: Project) -> None:
+    printed = project.call("run", "--as-of", "2025-02-28")
+    assert re.search(r"version 2 pushed: auc 0\.\d{3}, [+-]0\.\d{3} over version 1", printed)
+    assert project.versions() == [1, 2]
+    release = json.loads((project.model_folder / "2/assets.extra/release.json").read_text())
+    assert release["baseline_version"] == 1
+    assert release["lineage"]["as_of"] == "2025-02-28T00:00:00Z"
+    assert release["lineage"]["run_id"] == project.runs[-1]["run_id"]
+    listed = project.call("versions")
+    assert re.search(r"2 +serves", listed), listed
+
+
+def test_a_worse_model_is_not_pushed(project: Project) -> None:
+    project.change(evaluation={"metrics": {"auc": {"min": 0.999}}})
+    printed = project.call("run", "--as-of", "2025-02-28")
+    assert re.search(r"not pushed, because auc 0\.\d+ is below 0\.999?", printed), printed
+    assert project.versions() == [1, 2]
+    project.change(evaluation={"metrics": {"auc": {"min": 0.5, "may_drop": 0.5}}})
+
+
+def test_partial_run_takes_over_what_lies_before(project: Project) -> None:
+    project.call("run", "--from", "Evaluator", "--as-of", "2025-02-28")
+    record = project.runs[-1]
+    assert {"PointInTimeJoin", "Transform", "Trainer"} <= stages(record, "skipped")
+    assert record["nodes"]["Evaluator"] in ("done", "cached")
+    printed = project.call("run", "--to", "Evaluatr", code=1)
+    assert "did you mean 'Evaluator'?" in printed
+
+
+def test_changed_data_is_noticed_though_the_query_stays(project: Project) -> None:
+    path = next((project.folder / "var/demo/telemetry").rglob("*.csv"))
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    project.call("run", "--to", "PointInTimeJoin", "--as-of", "2025-02-28")
+    record = project.runs[-1]
+    assert record["nodes"]["SensorExampleGen-telemetry"] == "done"
+    assert record["nodes"]["SqlExampleGen-observations"] == "cached"
