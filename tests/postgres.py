@@ -29,6 +29,7 @@ class Postgres:
 
     Attributes:
       password: the user's.
+      port: where it listens, on 127.0.0.1.
       url: for SQLAlchemy; it holds the password.
     """
 
@@ -42,7 +43,7 @@ class Postgres:
         Path(self._folder.name).chmod(0o755)
         self._server = postgres_server.PostgresServer(data)
         self._data = data
-        self._port = free_port()
+        self.port = free_port()
         self.password = f"secret{secrets.token_hex(6)}"
         self._server.ensure_pgdata_inited()
         hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
@@ -53,7 +54,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """The database's URL."""
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self._port}/{DATABASE}"
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def __enter__(self) -> "Postgres":
         self.start()
@@ -69,7 +70,7 @@ class Postgres:
 
     def start(self) -> None:
         """Starts the server."""
-        options = f"-h 127.0.0.1 -p {self._port} -k {self._folder.name} -c fsync=off"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self._folder.name} -c fsync=off"
         self._control("-w", "-o", options, "-l", str(self._data / "log"), "start")
 
     def stop(self) -> None:
@@ -80,7 +81,7 @@ class Postgres:
         """Runs statements as the superuser."""
         import psycopg
 
-        where = f"host={self._folder.name} port={self._port} user=postgres dbname={database}"
+        where = f"host={self._folder.name} port={self.port} user=postgres dbname={database}"
         with psycopg.connect(where, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)

@@ -79,9 +79,8 @@ class Column:
     @property
     def arrow_type(self) -> pa.DataType:
         """The type of its Arrow column."""
-        if self.kind.startswith("list<"):
-            return pa.list_(_ARROW[self.kind[5:-1]])
-        return _ARROW[self.kind]
+        inner = _inner(self.kind)
+        return _ARROW[self.kind] if inner is None else pa.list_(_ARROW[inner])
 
 
 def kind_of_values(values: Sequence[Any]) -> str | None:
@@ -140,6 +139,11 @@ def to_batch(
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 
+def _inner(kind: str) -> str | None:
+    """The kind of a list's values; None for what is no list."""
+    return kind[len("list<") : -1] if kind.startswith("list<") else None
+
+
 def _kind_of_arrow(kind: pa.DataType) -> str | None:
     if pa.types.is_list(kind):
         inner = _kind_of_arrow(kind.value_type)
@@ -166,16 +170,18 @@ def _convert(values: Sequence[Any], column: Column, source: SqlSource) -> pa.Arr
     raw = _raw(values, column)
     if isinstance(raw, pa.ChunkedArray):
         raise UnfitError("a batch of this column is above 2 GB: lower the source's batch_rows")
-    if column.kind.startswith("list<") and pa.types.is_list(raw.type):
-        inner = raw.flatten()
-        if inner.null_count:
+    if pa.types.is_null(raw.type):
+        return pa.nulls(len(raw), column.arrow_type)
+    inner = _inner(column.kind)
+    if inner is not None and pa.types.is_list(raw.type):
+        values = raw.flatten()
+        if values.null_count:
             raise UnfitError("an array must not hold NULL")
-        converted = _finish(inner, column.kind[5:-1], column.converts, source)
+        if pa.types.is_list(values.type):
+            raise UnfitError("an array must not hold arrays")
+        converted = _finish(values, inner, column.converts, source)
         return pa.Array.from_buffers(
-            column.arrow_type,
-            len(raw),
-            [raw.buffers()[0], raw.buffers()[1]],
-            children=[converted],
+            column.arrow_type, len(raw), raw.buffers()[:2], children=[converted]
         )
     return _finish(raw, column.kind, column.converts, source)
 
@@ -293,6 +299,4 @@ def _rule(column: Column, value: Any) -> str:
         return "it does not fit into 64 bits with a sign"
     if column.kind == "int" and isinstance(value, float):
         return "it has a fraction"
-    if column.kind.startswith("list<"):
-        return "an array must hold one kind of value and no arrays"
     return f"it is {kind_of_values([value]) or type(value).__name__}"

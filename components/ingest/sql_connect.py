@@ -270,4 +270,4 @@ def _tables(engine: sa.Engine, error: BaseException) -> str:
     if not names:
         return ""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f". Tables there: {', '.join(names[:20])}{more}"
+    return f"Tables there: {', '.join(names[:20])}{more}"

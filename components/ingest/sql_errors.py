@@ -141,7 +141,7 @@ def explain(
         for secret in {str(url.password), sa.engine.url.quote(str(url.password))}:
             said = said.replace(secret, "***")
     rule = f"{rule} ({tried}; {said})" if tried else f"{rule} ({said})"
-    return DataError(name, f"database {masked(url)}", rule, f"{mend}.{tables}".rstrip("."))
+    return DataError(name, f"database {masked(url)}", rule, f"{mend}. {tables}" if tables else mend)
 
 
 def message_of(error: BaseException) -> str:
