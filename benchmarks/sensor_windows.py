@@ -121,7 +121,7 @@ def by_pandas(folder: str, form: str) -> dict[str, np.ndarray]:
     hours = pd.concat([frame, squares], axis=1).groupby(["machine_id", "end"])
     parts = hours[names].agg(["count", "sum", "min", "max", "last"])
     parts.columns = pd.Index(["_".join(column) for column in parts.columns])
-    parts = parts.join(hours[list(squares)].sum())
+    parts = parts.join(hours[[f"{name}_squares" for name in names]].sum())
     spans = frame.groupby("machine_id")["ts"].agg(["min", "max"])
     grid = [
         pd.MultiIndex.from_product(

@@ -101,10 +101,10 @@ class BucketWriter:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         for bucket, (file, writer) in self._open.items():
-            writer.close()
-            file.__exit__(kind, error, trace)
             if kind is None:
+                writer.close()
                 self.files[bucket] = file.path
+            file.__exit__(kind, error, trace)
 
 
 def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
@@ -137,5 +137,6 @@ class QuarantineWriter:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._writer is not None:
-            self._writer.close()
+            if kind is None:
+                self._writer.close()
             self._file.__exit__(kind, error, trace)

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -107,7 +107,7 @@ def check_channels(
     for channel, settings in source.channels.items():
         column = settings.column or channel
         lacking = source.layout == "wide" and len(seen.lacking.get(column, [])) == seen.files
-        counts = tally.channels.get(channel, {})
+        counts: Mapping[str, int] = tally.channels.get(channel, {})
         if lacking and not any(n for outcome, n in counts.items() if outcome != "missing"):
             raise _no_such_column(name, source, column, list(seen.columns), files[0])
 
