@@ -100,7 +100,7 @@ class MariaDb:
         self._client(DATABASE, ";".join(statements))
 
     def _client(self, database: str, statements: str) -> None:
-        subprocess.run(
+        done = subprocess.run(
             [
                 _binary("mariadb"),
                 "--no-defaults",
@@ -110,10 +110,11 @@ class MariaDb:
                 database,
             ],
             input=statements,
-            check=True,
             capture_output=True,
             text=True,
         )
+        if done.returncode:
+            raise RuntimeError(f"MariaDB refuses: {done.stderr}")
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:

@@ -174,12 +174,12 @@ def _convert(values: Sequence[Any], column: Column, source: SqlSource) -> pa.Arr
         return pa.nulls(len(raw), column.arrow_type)
     inner = _inner(column.kind)
     if inner is not None and pa.types.is_list(raw.type):
-        values = raw.flatten()
-        if values.null_count:
+        inside = raw.flatten()
+        if inside.null_count:
             raise UnfitError("an array must not hold NULL")
-        if pa.types.is_list(values.type):
+        if pa.types.is_list(inside.type):
             raise UnfitError("an array must not hold arrays")
-        converted = _finish(values, inner, column.converts, source)
+        converted = _finish(inside, inner, column.converts, source)
         return pa.Array.from_buffers(
             column.arrow_type, len(raw), raw.buffers()[:2], children=[converted]
         )
