@@ -1,4 +1,4 @@
-"""The model: a multilayer perceptron over encoded tabular features, with a linear shortcut."""
+"""The model: a small ensemble of multilayer perceptrons over encoded tabular features."""
 
 import dataclasses
 import math
@@ -12,6 +12,8 @@ import tf_keras as keras
 from trainer import features
 from trainer.features import Config, Task
 
+MEMBERS = 8
+"""Networks that are trained side by side and answer with their mean."""
 BINS = 16
 """Pieces of the piecewise-linear encoding of a numeric feature."""
 ONE_HOT_LIMIT = 32
@@ -70,7 +72,7 @@ class Target:
         return cls(len(counts), weights, np.log(weights))
 
 
-def build(config: Config, category_sizes: Sequence[int], target: Target) -> keras.Model:
+def build(config: Config, category_sizes: Sequence[int], target: Target) -> "Ensemble":
     """Builds and does not compile the model.
 
     Args:
@@ -79,8 +81,9 @@ def build(config: Config, category_sizes: Sequence[int], target: Target) -> kera
       target: the label's measures.
 
     Returns:
-      A model from a dictionary of transformed features to logits float32 [batch, 1] (binary),
-      [batch, classes] (multiclass), or to the standardised label [batch, 1] (regression).
+      A model from a dictionary of transformed features to every member's logits: float32
+      [batch, members] for binary, [batch, members, classes] for multiclass; for regression the
+      standardised label, [batch, members].
     """
     inputs: dict[str, Any] = {}
     encoded = []
@@ -91,25 +94,22 @@ def build(config: Config, category_sizes: Sequence[int], target: Target) -> kera
         encoded += [inputs[features.NUMERIC], inputs[features.MISSING]]
         encoded.append(PiecewiseLinear(BINS, name="pieces")(inputs[features.RANK]))
     if category_sizes:
-        index = keras.Input((len(category_sizes),), dtype=tf.int64, name=features.CATEGORICAL)
+        index: Any = keras.Input((len(category_sizes),), dtype=tf.int64, name=features.CATEGORICAL)
         inputs[features.CATEGORICAL] = index
         encoded += [_encode_category(index, i, size) for i, size in enumerate(category_sizes)]
-    wide = keras.layers.Concatenate(name="encoded")(encoded) if len(encoded) > 1 else encoded[0]
-    deep = wide
+    hidden = keras.layers.Concatenate(name="encoded")(encoded) if len(encoded) > 1 else encoded[0]
     for i, units in enumerate(config.training.hidden_layers):
-        deep = keras.layers.Dense(units, activation="relu", name=f"hidden_{i}")(deep)
-        deep = keras.layers.Dropout(
-            config.training.dropout, seed=config.training.seed + i, name=f"dropout_{i}"
-        )(deep)
+        hidden = MemberDense(units, "relu", name=f"hidden_{i}")(hidden)
+        hidden = keras.layers.Dropout(config.training.dropout, name=f"dropout_{i}")(hidden)
     units = target.classes if config.task == "multiclass" else 1
-    output = keras.layers.Dense(units, name="deep", dtype="float32")(deep)
-    shortcut = keras.layers.Dense(
-        units, use_bias=False, kernel_initializer="zeros", name="wide", dtype="float32"
-    )(wide)
-    return keras.Model(inputs, keras.layers.Add(name="logits", dtype="float32")([output, shortcut]))
+    logits = MemberDense(units, None, name="logits", dtype="float32")(hidden)
+    logits = tf.transpose(logits, [1, 0, 2])
+    return Ensemble(
+        inputs, logits if config.task == "multiclass" else logits[:, :, 0], task=config.task
+    )
 
 
-def compile_model(model: keras.Model, config: Config, steps: int) -> None:
+def compile_model(model: "Ensemble", config: Config, steps: int) -> None:
     """Compiles it with the task's loss and metrics.
 
     Args:
@@ -118,25 +118,59 @@ def compile_model(model: keras.Model, config: Config, steps: int) -> None:
       steps: how many steps training takes at most; the learning rate falls to 0 over them.
     """
     rate = keras.optimizers.schedules.CosineDecay(config.training.learning_rate, max(steps, 1))
-    loss: keras.losses.Loss
-    weighted: list[keras.metrics.Metric] = []
     if config.task == "binary":
-        loss = keras.losses.BinaryCrossentropy(from_logits=True)
         metrics = [
-            keras.metrics.AUC(name="auc", from_logits=True),
-            keras.metrics.AUC(name="auc_precision_recall", curve="PR", from_logits=True),
+            keras.metrics.AUC(name="auc"),
+            keras.metrics.AUC(name="auc_precision_recall", curve="PR"),
         ]
     elif config.task == "multiclass":
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     else:
-        loss = keras.losses.MeanSquaredError()
         metrics = [keras.metrics.MeanAbsoluteError(name="standardised_absolute_error")]
-    model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics, weighted_metrics=weighted)
+    model.compile(keras.optimizers.Adam(rate), LOSSES[config.task], metrics=metrics)
+
+
+def _binary_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    labels = tf.broadcast_to(tf.cast(labels, logits.dtype), tf.shape(logits))
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), axis=1)
+
+
+def _multiclass_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    labels = tf.broadcast_to(tf.cast(labels, tf.int64), tf.shape(logits)[:2])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_mean(losses, axis=1)
+
+
+def _regression_loss(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.square(outputs - labels), axis=1)
+
+
+LOSSES = {"binary": _binary_loss, "multiclass": _multiclass_loss, "regression": _regression_loss}
+"""By task, from labels [batch, 1] and every member's output to [batch]: members learn apart."""
+
+
+def combine(task: Task, outputs: tf.Tensor, prior: np.ndarray | None = None) -> tf.Tensor:
+    """The members' answer as one.
+
+    Args:
+      task: what is predicted.
+      outputs: what the model returns.
+      prior: ``Target.prior``, taken off the logits.
+
+    Returns:
+      Mean probability [batch, 1] or [batch, classes], or mean standardised label [batch, 1].
+    """
+    if task == "multiclass":
+        return tf.reduce_mean(tf.nn.softmax(outputs if prior is None else outputs - prior), axis=1)
+    if task == "binary":
+        # Elkan (2001), "The foundations of cost-sensitive learning": weighting multiplies the
+        # odds by the weights' ratio.
+        outputs = tf.sigmoid(outputs if prior is None else outputs - float(prior[1] - prior[0]))
+    return tf.reduce_mean(outputs, axis=1, keepdims=True)
 
 
 def predictions(
-    config: Config, target: Target, labels: tf.Tensor | None, logits: tf.Tensor
+    config: Config, target: Target, labels: Any, outputs: tf.Tensor
 ) -> Mapping[str, tf.Tensor]:
     """What a signature answers, from the model's output.
 
@@ -144,7 +178,7 @@ def predictions(
       config: what is predicted.
       target: the label's measures.
       labels: for multiclass, the classes' names, string [classes].
-      logits: the model's output.
+      outputs: the model's.
 
     Returns:
       binary: ``probabilities`` float32 [batch] of the label being 1, ``classes`` int64 [batch],
@@ -152,25 +186,81 @@ def predictions(
       ``classes`` string [batch], the likeliest, and ``all_classes`` string [batch, classes], whose
       probabilities stand there. regression: ``predictions`` float32 [batch].
     """
+    combined = combine(config.task, outputs, target.prior)
     if config.task == "regression":
-        return {"predictions": logits[:, 0] * target.scale + target.mean}
+        return {"predictions": combined[:, 0] * target.scale + target.mean}
     if config.task == "binary":
-        # Elkan (2001), "The foundations of cost-sensitive learning": weighting multiplies the
-        # odds by the weights' ratio.
-        probabilities = tf.sigmoid(logits[:, 0] - float(target.prior[1] - target.prior[0]))
+        probabilities = combined[:, 0]
         return {
             "probabilities": probabilities,
             "classes": tf.cast(probabilities >= 0.5, tf.int64),
         }
-    probabilities = tf.nn.softmax(logits - target.prior)
     return {
-        "probabilities": probabilities,
-        "classes": tf.gather(labels, tf.argmax(probabilities, axis=1)),
-        "all_classes": tf.tile(labels[tf.newaxis, :], [tf.shape(logits)[0], 1]),
+        "probabilities": combined,
+        "classes": tf.gather(labels, tf.argmax(combined, axis=1)),
+        "all_classes": tf.tile(labels[tf.newaxis, :], [tf.shape(combined)[0], 1]),
     }
 
 
-@keras.utils.register_keras_serializable("trainer")
+class Ensemble(keras.Model):
+    """A functional model whose members learn apart and answer together.
+
+    Its steps are not converted by AutoGraph: it would rewrite all of tf_keras, which costs half a
+    minute and changes nothing.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, task: Task) -> None:
+        super().__init__(inputs, outputs)
+        self.task: Task = task
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras's, as it stands."""
+        return super().train_step(data)
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras's, as it stands."""
+        return super().test_step(data)
+
+    def compute_metrics(
+        self, x: Any, y: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """Measures the answer of all members together."""
+        return super().compute_metrics(x, y, combine(self.task, y_pred), sample_weight)
+
+
+class MemberDense(keras.layers.Layer):
+    """A dense layer a member: [batch, n] or [members, batch, n] to [members, batch, units].
+
+    Args:
+      units: of each member.
+      activation: Keras's name of it, or None.
+    """
+
+    def __init__(self, units: int, activation: str | None, **options: object) -> None:
+        super().__init__(**options)
+        self.units = units
+        self.activation = keras.activations.get(activation)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Makes the weights; He's initialisation, uniform."""
+        width = int(shape[-1])
+        limit = (6.0 / width) ** 0.5
+        self.kernel = self.add_weight(
+            "kernel",
+            (MEMBERS, width, self.units),
+            initializer=keras.initializers.RandomUniform(-limit, limit),
+        )
+        self.bias = self.add_weight("bias", (MEMBERS, 1, self.units), initializer="zeros")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Applies every member's weights."""
+        if len(inputs.shape) == 2:
+            inputs = inputs[tf.newaxis]
+        return self.activation(tf.matmul(inputs, self.kernel) + self.bias)
+
+
 class PiecewiseLinear(keras.layers.Layer):
     """Spreads numbers from 0 to 1 over bins that fill up one after the other.
 
@@ -188,10 +278,6 @@ class PiecewiseLinear(keras.layers.Layer):
         starts = tf.range(self.bins, dtype=inputs.dtype)
         pieces = tf.clip_by_value(inputs[:, :, tf.newaxis] * self.bins - starts, 0, 1)
         return tf.reshape(pieces, [-1, inputs.shape[1] * self.bins])
-
-    def get_config(self) -> dict[str, object]:
-        """The layer's arguments."""
-        return {**super().get_config(), "bins": self.bins}
 
 
 def _encode_category(index: Any, position: int, size: int) -> Any:

@@ -11,7 +11,7 @@ from absl import logging
 
 from trainer import examples, features
 from trainer.features import Config
-from trainer.model import Target, build, compile_model
+from trainer.model import Ensemble, Target, build, compile_model
 from trainer.signatures import signatures
 from trainer.strategy import distribution
 
@@ -62,7 +62,7 @@ def run_fn(fn_args: Any) -> None:
 
 
 def _fit(
-    model: keras.Model,
+    model: Ensemble,
     config: Config,
     target: Target,
     train: examples.Examples,
@@ -110,7 +110,7 @@ def _fit(
 
 
 def _save(
-    model: keras.Model,
+    model: Ensemble,
     config: Config,
     target: Target,
     names: list[bytes],
@@ -119,9 +119,10 @@ def _save(
 ) -> None:
     transform = transform_output.transform_features_layer()
     module = tf.Module()
-    # A plain module, not the Keras model: TensorFlow then saves what the signatures use and does
-    # not trace every layer's call again.
-    module.transform, module.weights = transform, model.variables
+    # A plain module with what the signatures use, not the Keras models themselves: saving those
+    # traces every layer's call again, which takes longer than training.
+    module.weights = model.variables
+    module.transform = getattr(transform, "_saved_model_loader_tracked_dict", transform)
     labels = tf.constant(names) if names else None
     raw_specs = transform_output.raw_feature_spec()
     functions = signatures(model, transform, raw_specs, config, target, labels)

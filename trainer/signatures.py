@@ -31,7 +31,7 @@ def signatures(
     MISSING_INTEGER where missing, all other numbers as float64 with NaN where missing.
 
     Args:
-      model: from transformed features to logits.
+      model: what ``trainer.model.build`` made.
       transform: from raw features to transformed ones.
       raw_specs: feature specs of the raw columns.
       config: which columns the model uses.
@@ -46,10 +46,12 @@ def signatures(
 
     def answer(raw: dict[str, Any]) -> Mapping[str, tf.Tensor]:
         transformed = transform(raw)
-        logits = model({name: transformed[name] for name in model.input}, training=False)
-        return predictions(config, target, labels, logits)
+        outputs = model({name: transformed[name] for name in model.input}, training=False)
+        return predictions(config, target, labels, outputs)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False
+    )
     def serve_examples(examples: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return answer(tf.io.parse_example(examples, specs))
 
@@ -58,7 +60,7 @@ def signatures(
         for name, spec in specs.items()
     }
 
-    @tf.function(input_signature=[columns])
+    @tf.function(input_signature=[columns], autograph=False)
     def predict_columns(columns: dict[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         return answer({name: _raw(columns[name], spec) for name, spec in specs.items()})
 

@@ -176,6 +176,10 @@ def quality_report(
         :_FILES_SHOWN
     ]
     return {
+        "summary": (
+            f"{tally.total('used'):,} of {tally.total('read'):,} readings used, "
+            f"{tally.rejected:,} rejected, {sum(tally.windows.values()):,} windows"
+        ),
         "readings": {
             "read": tally.total("read"),
             "used": tally.total("used"),

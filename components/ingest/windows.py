@@ -271,7 +271,7 @@ class _Panes:
         result = term(self._pivot, self._pivot)
         for level in np.unique(self._level[self._several]):
             runs = np.flatnonzero(self._level == level)
-            pivots, row = np.unique(self._pivot[runs], return_inverse=True)
+            pivots, row = _distinct(self._pivot[runs])
             right = self._last[runs] - self._pivot[runs]
             left = self._pivot[runs] - 1 - self._first[runs]
             here = pivots[:, None]
@@ -282,3 +282,13 @@ class _Panes:
                 fold.accumulate(term(before, here), axis=1)[row, left],
             )
         return result
+
+
+def _distinct(values: Ints) -> tuple[Ints, Ints]:
+    """Distinct values and each value's place among them; ascending ones need no sorting."""
+    rises = np.diff(values)
+    if (rises < 0).any():
+        distinct, place = np.unique(values, return_inverse=True)
+        return distinct, place
+    first = np.concatenate([[True], rises > 0])
+    return values[first], np.cumsum(first) - 1

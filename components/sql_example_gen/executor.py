@@ -119,14 +119,16 @@ def quality_report(
     """
     first = [piece["first"] for piece in pieces if piece["first"] is not None]
     last = [piece["last"] for piece in pieces if piece["last"] is not None]
+    rows = sum(piece["rows"] for piece in pieces)
     return {
+        "summary": f"{rows:,} rows",
         "source": name,
         "asked": {
             "begin": format_instant(times.begin),
             "end": format_instant(times.end),
             "as_of": format_instant(times.as_of),
         },
-        "rows": sum(piece["rows"] for piece in pieces),
+        "rows": rows,
         "batches": sum(piece["batches"] for piece in pieces),
         "first": format_instant(min(first)) if first else None,
         "last": format_instant(max(last)) if last else None,

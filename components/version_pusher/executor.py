@@ -135,7 +135,10 @@ class Executor(base_executor.BaseExecutor):
             Path(path_utils.serving_model_path(inputs["model"].uri)),
             json.loads((Path(inputs["evaluation"].uri) / EVALUATION).read_text(encoding="utf-8")),
             blessings,
-            json.loads(exec_properties["lineage"]),
+            {
+                "run_id": self._context.pipeline_run_id if self._context else None,
+                **json.loads(exec_properties["lineage"]),
+            },
             exec_properties["keep"],
             Path(inputs["statistics"].uri),
             Path(io_utils.get_only_uri_in_dir(inputs["schema"].uri)),

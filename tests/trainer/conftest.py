@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 SPLITS = {"train": 1600, "eval": 600}
 
@@ -148,3 +149,41 @@ def transform(folder: Path, task: str) -> Transformed:
     return Transformed(
         task, artifacts["transformed_examples"], artifacts["transform_graph"], folder
     )
+
+
+@pytest.fixture(scope="session")
+def transformed(tmp_path_factory):
+    """What Transform made for a task, made once."""
+    made = {}
+
+    def get(task: str) -> Transformed:
+        if task not in made:
+            made[task] = transform(tmp_path_factory.mktemp(task), task)
+        return made[task]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def model(transformed):
+    """The folder of a task's SavedModel, trained once."""
+    made = {}
+
+    def get(task: str) -> Path:
+        if task not in made:
+            made[task] = transformed(task).train("model")
+        return made[task]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def rows() -> pa.RecordBatch:
+    """Rows that no model was trained on."""
+    return columns(300, 7)
+
+
+@pytest.fixture(scope="session")
+def custom_config():
+    """Makes the components' custom_config for a task."""
+    return config
