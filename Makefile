@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 RUN := infra/environment/prepare.sh run
 DEV := infra/environment/prepare.sh dev
-CODE := pipeline components trainer serving infra demo
+
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo check doctor test test-services lint format lock bench clean clean-all

@@ -79,7 +79,7 @@ def write_files(folder: Path, form: str, readings: int) -> None:
 
 def by_sensor_windows(folder: str, form: str) -> dict[str, np.ndarray]:
     """The repository's way."""
-    from components.ingest.sensor_features import sensor_windows
+    from components.ingest.sensor.features import sensor_windows
     from components.ingest.sources import SensorSource
 
     source = SensorSource.model_validate(

@@ -10,7 +10,10 @@ import click
 
 _VERBS = {
     # verb: (module:command, what the list of verbs says)
-    "doctor": ("pipeline.doctor:command", "Say what this machine has and lacks, and how to mend it."),
+    "doctor": (
+        "pipeline.doctor:command",
+        "Say what this machine has and lacks.",
+    ),
     "check": ("pipeline.check:command", "Validate settings and try each source."),
     "demo": ("pipeline.demo:command", "Make the simulated plant's data."),
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),

@@ -166,7 +166,7 @@ def _look(settings: Settings, name: str, source: Source, window: DataWindow | No
                 _needs(name, f"sources.{name}.windows[{index}].aggregate", column, columns)
         return Look(place, columns, _sql_uses(settings, source, spine))
 
-    from components.ingest.sensor_preview import preview
+    from components.ingest.sensor.preview import preview
 
     seen = preview(source, ROWS, name)
     place = f"{seen.files:,} files, {seen.bytes / 1e6:,.1f} MB"

@@ -64,9 +64,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
       settings: the project's settings.
       inputs: what differs from run to run and from platform to platform.
     """
-    read = {
-        name: _example_gen(settings, inputs, name) for name in settings.sources
-    }
+    read = {name: _example_gen(settings, inputs, name) for name in settings.sources}
     spine = read[settings.spine]
     joined = PointInTimeJoin(
         spine=spine.outputs["examples"],

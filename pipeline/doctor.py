@@ -62,7 +62,9 @@ def examine(settings_path: pathlib.Path, *, import_tfx: bool = True) -> Iterator
     if import_tfx:
         yield _tfx_imports()
     yield _optional("kfp", "kfp", "compiling for Kubeflow Pipelines", "make run installs the lock")
-    yield _optional("PostgreSQL driver", "psycopg", "postgresql:// sources", "pip install psycopg[binary]")
+    yield _optional(
+        "PostgreSQL driver", "psycopg", "postgresql:// sources", "pip install psycopg[binary]"
+    )
     yield _optional("MySQL driver", "pymysql", "mysql:// sources", "pip install pymysql")
     yield _gpu()
     yield from _settings(settings_path)
@@ -210,4 +212,3 @@ def command(settings_path: str, quick: bool) -> None:
         console.print(f"[bold red]{lacks} to mend.[/]")
         sys.exit(1)
     console.print("[green]This machine can run the pipeline.[/]")
-

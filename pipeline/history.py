@@ -59,9 +59,7 @@ def latest_artifact(database: pathlib.Path, node: str, key: str) -> pathlib.Path
     for context in store.get_contexts_by_type("node"):
         if context.name.endswith(f".{node}"):
             executions += [
-                e
-                for e in store.get_executions_by_context(context.id)
-                if e.last_known_state in good
+                e for e in store.get_executions_by_context(context.id) if e.last_known_state in good
             ]
     for execution in sorted(executions, key=lambda e: e.create_time_since_epoch, reverse=True):
         for output in outputs(store, execution.id):

@@ -1,1 +1,1 @@
-"""What the components that read, window and join data share: settings, times, windows, Examples files."""
+"""What components that read, window and join data share: settings, times, windows, files."""

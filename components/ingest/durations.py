@@ -44,7 +44,7 @@ def parse_duration(text: object) -> int:
 def format_duration(microseconds: int) -> str:
     """Writes a duration in the largest unit that holds it whole: ``'3h'``, ``'90s'``."""
     for unit in ("d", "h", "m", "s", "ms"):
-        # A day is written as 24h, as people name windows; only two days and more are counted in days.
+        # A day is written as 24h, as people name windows; from two days on days are counted.
         if unit == "d" and abs(microseconds) < 2 * MICROSECONDS["d"]:
             continue
         if microseconds and microseconds % MICROSECONDS[unit] == 0:

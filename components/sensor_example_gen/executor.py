@@ -12,11 +12,11 @@ from tfx.types import artifact_utils
 
 from components.ingest.durations import parse_duration, parse_instant
 from components.ingest.examples import fill_examples_artifact
-from components.ingest.sensor_buckets import WholeFile
-from components.ingest.sensor_features import portions, prepare
-from components.ingest.sensor_preview import check_channels
-from components.ingest.sensor_tally import Tally, check_tally, quality_report
-from components.ingest.sensor_windows import window_splits
+from components.ingest.sensor.buckets import WholeFile
+from components.ingest.sensor.features import portions, prepare
+from components.ingest.sensor.preview import check_channels
+from components.ingest.sensor.tally import Tally, check_tally, quality_report
+from components.ingest.sensor.windows import window_splits
 from components.ingest.sources import SensorSource
 from components.ingest.split import Split, data_window
 from components.sensor_example_gen.stages import CleanPortion, WindowBucket, read_outcome

@@ -103,7 +103,7 @@ def execute(settings: Settings, plan: dict[str, Any], console: Console) -> int:
             table.end_running("stopped")
             _print_table(console, table)
             record.write("stopped", table)
-            console.print("[yellow]Stopped.[/] Call run again to go on: finished stages are cached.")
+            console.print("[yellow]Stopped.[/] Run again to go on: finished stages are cached.")
             return 130
     if code:
         table.end_running("failed")

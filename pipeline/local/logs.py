@@ -6,6 +6,7 @@ import logging
 import pathlib
 import traceback
 
+
 class JsonFormatter(logging.Formatter):
     """Fields: time, level, run_id, node, logger, message, and error with the traceback.
 

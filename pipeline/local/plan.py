@@ -7,11 +7,12 @@ import subprocess
 from typing import Any
 
 from components.curated_schema import schema_file
-from components.ingest import sensor_files, sql
+from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
+from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
-from components.ingest.sql_connect import database_url
 from components.ingest.split import data_window
+from components.ingest.sql_connect import database_url
 from pipeline import fingerprint, history
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
@@ -89,8 +90,7 @@ def make(
         "inputs": {
             "as_of": format_instant(instant),
             "watermarks": {
-                name: _watermark(name, source, instant)
-                for name, source in settings.sources.items()
+                name: _watermark(name, source, instant) for name, source in settings.sources.items()
             },
             "release_state": releases.fingerprint(settings.serving.model_directory),
             "schema_fingerprint": schema_file.fingerprint(settings.schema_file),

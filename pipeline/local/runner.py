@@ -1,4 +1,4 @@
-"""LocalDagRunner that tells what it does: which stage runs, was cached or failed, and for how long."""
+"""LocalDagRunner that tells which stage runs, was cached or failed, and for how long."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""The main job as a user meets it. The tests of this file share one project and build on each other."""
+"""The main job as a user meets it. These tests share one project and build on each other."""
 
 import json
 import re

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from components.ingest.durations import format_duration, parse_instant
-from components.ingest.sensor_features import sensor_windows
+from components.ingest.sensor.features import sensor_windows
 from components.ingest.sources import SensorSource
 
 BEGIN = parse_instant("2025-03-01T00:00:00Z")

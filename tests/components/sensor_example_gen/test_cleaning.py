@@ -6,10 +6,10 @@ import pytest
 
 from components.ingest.durations import parse_instant
 from components.ingest.errors import DataError
-from components.ingest.sensor_features import sensor_windows
-from components.ingest.sensor_numbers import conversion, to_floats
-from components.ingest.sensor_tally import check_tally
-from components.ingest.sensor_times import parse_times, to_utc
+from components.ingest.sensor.features import sensor_windows
+from components.ingest.sensor.numbers import conversion, to_floats
+from components.ingest.sensor.tally import check_tally
+from components.ingest.sensor.times import parse_times, to_utc
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 AT = "2025-03-01T06:00:00Z"
@@ -308,7 +308,7 @@ def test_all_clocks_estimated_stand_one_wrong_one(run, plain):
 
 
 def test_a_rare_gateway_is_found_beyond_the_sample(run, plain, monkeypatch):
-    from components.ingest import sensor_clock
+    from components.ingest.sensor import clock as sensor_clock
 
     monkeypatch.setattr(sensor_clock, "_SAMPLE_ROWS", 10)
     monkeypatch.setattr(sensor_clock, "_ENOUGH", 250)

@@ -11,11 +11,11 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local import local_dag_runner
 from tfx.types import standard_artifacts
 
-from components.ingest import sensor_features
 from components.ingest.artifacts import QualityReport, Quarantine
 from components.ingest.errors import DataError
 from components.ingest.examples import read_table, shard_name, split_files
-from components.ingest.sensor_features import sensor_windows
+from components.ingest.sensor import features as sensor_features
+from components.ingest.sensor.features import sensor_windows
 from components.sensor_example_gen import executor, stages
 from components.sensor_example_gen.component import SensorExampleGen
 

@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.ingest import sensor_files, sensor_reading, sensor_text
 from components.ingest.errors import DataError
-from components.ingest.sensor_features import sensor_windows
-from components.ingest.sensor_files import cut, find_files, watermark, whole_files
-from components.ingest.sensor_preview import preview
+from components.ingest.sensor import files as sensor_files
+from components.ingest.sensor import reading as sensor_reading
+from components.ingest.sensor import text as sensor_text
+from components.ingest.sensor.features import sensor_windows
+from components.ingest.sensor.files import cut, find_files, watermark, whole_files
+from components.ingest.sensor.preview import preview
 
 HEADER = "machine,ts,temperature,pressure\n"
 AT = "2025-03-01T06:00:00Z"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies
 
-from components.ingest.sensor_features import sensor_windows
+from components.ingest.sensor.features import sensor_windows
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 ALL = ["count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "age", "missing"]
@@ -293,7 +293,7 @@ def test_the_plain_way_imports_neither_tensorflow_nor_tfx_nor_beam():
     import sys
 
     program = (
-        "import sys, components.ingest.sensor_features; "
+        "import sys, components.ingest.sensor.features; "
         "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

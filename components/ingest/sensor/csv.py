@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from components.ingest.sensor_text import RAW_LIMIT, Ints, Rows, one_batch, shorten_line
+from components.ingest.sensor.text import RAW_LIMIT, Ints, Rows, one_batch, shorten_line
 
 
 class CsvLines:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest.sensor_text import RAW_LIMIT
+from components.ingest.sensor.text import RAW_LIMIT
 
 QUARANTINE = pa.schema(
     [

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import typing_extensions
 
 from components.ingest import tfrecord
-from components.ingest.sensor_plan import Plan, hash_entities
-from components.ingest.sensor_quarantine import QUARANTINE
+from components.ingest.sensor.plan import Plan, hash_entities
+from components.ingest.sensor.quarantine import QUARANTINE
 
 
 class WholeFile:

@@ -157,7 +157,7 @@ def _epochs(column: pa.Array, unit: str) -> tuple[Ints, Bools | None]:
             column = column.cast(pa.int64())
         except pa.ArrowInvalid:
             # Counts with a fraction, or text that is no number.
-            from components.ingest.sensor_numbers import to_floats
+            from components.ingest.sensor.numbers import to_floats
 
             numbers, bad = to_floats(column)
             finite = np.isfinite(numbers) & (np.abs(numbers) < 2**62 / scale)

@@ -11,18 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.ingest import sensor_files
-from components.ingest.sensor_buckets import BucketWriter, read_bucket
-from components.ingest.sensor_cleaning import Cleaner
-from components.ingest.sensor_clock import clock_offsets
-from components.ingest.sensor_files import Part
-from components.ingest.sensor_plan import Plan
-from components.ingest.sensor_preview import Preview, check_channels, look
-from components.ingest.sensor_quarantine import QUARANTINE
-from components.ingest.sensor_reading import read_part
-from components.ingest.sensor_series import SeriesMaker
-from components.ingest.sensor_tally import Tally, quality_report
-from components.ingest.sensor_windows import window_tables
+from components.ingest.sensor import files as sensor_files
+from components.ingest.sensor.buckets import BucketWriter, read_bucket
+from components.ingest.sensor.cleaning import Cleaner
+from components.ingest.sensor.clock import clock_offsets
+from components.ingest.sensor.files import Part
+from components.ingest.sensor.plan import Plan
+from components.ingest.sensor.preview import Preview, check_channels, look
+from components.ingest.sensor.quarantine import QUARANTINE
+from components.ingest.sensor.reading import read_part
+from components.ingest.sensor.series import SeriesMaker
+from components.ingest.sensor.tally import Tally, quality_report
+from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource
 
 BUCKET_BYTES = 32 << 20

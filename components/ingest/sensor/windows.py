@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingest.durations import format_duration
-from components.ingest.sensor_plan import Plan
-from components.ingest.sensor_series import Series
+from components.ingest.sensor.plan import Plan
+from components.ingest.sensor.series import Series
 from components.ingest.sources import SensorSource, SensorWindow
 from components.ingest.windows import aggregate_windows, window_ranges
 

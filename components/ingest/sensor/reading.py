@@ -9,12 +9,12 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from components.ingest import sensor_files
 from components.ingest.errors import DataError
-from components.ingest.sensor_csv import CsvLines, read_header
-from components.ingest.sensor_files import Part
-from components.ingest.sensor_jsonl import JsonLines
-from components.ingest.sensor_text import Rows, count_lines
+from components.ingest.sensor import files as sensor_files
+from components.ingest.sensor.csv import CsvLines, read_header
+from components.ingest.sensor.files import Part
+from components.ingest.sensor.jsonl import JsonLines
+from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)

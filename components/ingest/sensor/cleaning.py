@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.durations import MICROSECONDS
-from components.ingest.sensor_numbers import conversion, missing_text, to_floats
-from components.ingest.sensor_plan import LINE_BITS, Plan, read_entities
-from components.ingest.sensor_quarantine import as_text, rejected_rows
-from components.ingest.sensor_tally import Tally
-from components.ingest.sensor_text import Rows
-from components.ingest.sensor_times import parse_times
-from components.ingest.sensor_work import Work
+from components.ingest.sensor.numbers import conversion, missing_text, to_floats
+from components.ingest.sensor.plan import LINE_BITS, Plan, read_entities
+from components.ingest.sensor.quarantine import as_text, rejected_rows
+from components.ingest.sensor.tally import Tally
+from components.ingest.sensor.text import Rows
+from components.ingest.sensor.times import parse_times
+from components.ingest.sensor.work import Work
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

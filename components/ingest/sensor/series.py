@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest.sensor_plan import LINE_BITS, Plan
-from components.ingest.sensor_quarantine import as_text, rejected_rows, repeat
-from components.ingest.sensor_tally import Tally
+from components.ingest.sensor.plan import LINE_BITS, Plan
+from components.ingest.sensor.quarantine import as_text, rejected_rows, repeat
+from components.ingest.sensor.tally import Tally
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
-from components.ingest import sensor_files
 from components.ingest.errors import DataError
-from components.ingest.sensor_csv import few_objects, read_header
-from components.ingest.sensor_files import Part
-from components.ingest.sensor_jsonl import JsonLines
-from components.ingest.sensor_reading import open_text, wanted_columns
-from components.ingest.sensor_tally import Tally
+from components.ingest.sensor import files as sensor_files
+from components.ingest.sensor.csv import few_objects, read_header
+from components.ingest.sensor.files import Part
+from components.ingest.sensor.jsonl import JsonLines
+from components.ingest.sensor.reading import open_text, wanted_columns
+from components.ingest.sensor.tally import Tally
 from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16

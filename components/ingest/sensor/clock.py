@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 
 from components.ingest.durations import MICROSECONDS, format_duration
 from components.ingest.errors import DataError
-from components.ingest.sensor_files import Part
-from components.ingest.sensor_reading import read_part
-from components.ingest.sensor_times import parse_times
+from components.ingest.sensor.files import Part
+from components.ingest.sensor.reading import read_part
+from components.ingest.sensor.times import parse_times
 from components.ingest.sources import SensorSource
 
 Ints = npt.NDArray[np.int64]

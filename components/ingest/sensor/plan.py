@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest.sensor_quarantine import as_text
+from components.ingest.sensor.quarantine import as_text
 from components.ingest.sources import SensorSource
 
 Ints = npt.NDArray[np.int64]

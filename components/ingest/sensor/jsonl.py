@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
-from components.ingest.sensor_text import Ints, Rows, one_batch, shorten_line
+from components.ingest.sensor.text import Ints, Rows, one_batch, shorten_line
 
 _ROW = re.compile(r"in row (\d+)$")
 _PIECE_LINES = 2000
