@@ -25,6 +25,7 @@ from components.sensor_example_gen.component import SensorExampleGen
 from components.sql_example_gen.component import SqlExampleGen
 from components.version_pusher.component import VersionPusher
 from pipeline import fingerprint
+from pipeline.nodes import example_gen_id
 from pipeline.settings import Settings
 
 
@@ -159,7 +160,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
             pushed,
         ],
         enable_cache=inputs.cache,
-        beam_pipeline_args=inputs.beam_args,
+        beam_pipeline_args=list(inputs.beam_args),
     )
 
 
@@ -175,12 +176,9 @@ def _example_gen(
         "horizon": format_duration(settings.label.horizon),
         "watermark": inputs.watermarks[name],
     }
+    node_id = example_gen_id(settings, name)
     if isinstance(source, SqlSource):
-        reader = SqlExampleGen(
-            **what,
-            spine=int(name == settings.spine),
-            code=fingerprint.component("sql_example_gen"),
-        )
-    else:
-        reader = SensorExampleGen(**what, code=fingerprint.component("sensor_example_gen"))
-    return reader.with_id(f"{type(reader).__name__}-{name}")
+        code = fingerprint.component("sql_example_gen")
+        return SqlExampleGen(**what, spine=int(name == settings.spine), code=code).with_id(node_id)
+    code = fingerprint.component("sensor_example_gen")
+    return SensorExampleGen(**what, code=code).with_id(node_id)
