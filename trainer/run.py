@@ -77,7 +77,7 @@ def _fit(
     compile_model(model, config, steps)
     validation = None
     callbacks: list[keras.callbacks.Callback] = [
-        Progress(epochs),
+        Progress(epochs, steps),
         keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False, profile_batch=0),
     ]
     if len(evaluate):
@@ -100,8 +100,9 @@ def _fit(
         epochs,
         steps_per_epoch,
     )
+    dataset = train.batches(config, target, True, training.batch_size)
     model.fit(
-        train.batches(config, target, True, training.batch_size),
+        dataset,
         epochs=epochs,
         validation_data=validation,
         callbacks=callbacks,
@@ -144,16 +145,23 @@ def _category_sizes(config: Config, transform_output: tft.TFTransformOutput) -> 
 
 
 class Progress(keras.callbacks.Callback):
-    """Logs a line an epoch."""
+    """Logs a line an epoch, and ends training after so many steps."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, steps: int) -> None:
         super().__init__()
         self._epochs = epochs
+        self._left = steps
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the epoch's clock."""
         self._begin = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Counts steps."""
+        self._left -= 1
+        if not self._left:
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Logs the epoch's measures."""

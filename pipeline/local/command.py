@@ -94,6 +94,8 @@ def execute(settings: Settings, plan: dict[str, Any], console: Console) -> int:
                 for event in process.events():
                     table.apply(event)
                     outcome.apply(event)
+                    if event.kind == "stage":
+                        record.write("running", table)
                     if not console.is_terminal:
                         _print_line(console, event)
             code = process.wait()

@@ -1,0 +1,114 @@
+"""A run killed in any stage starts again and ends as an undisturbed one does."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.end_to_end.conftest import Project, make_project
+
+pytestmark = pytest.mark.end_to_end
+
+# In the order in which they run; a stage that ends before it can be hit is killed at its heels.
+STAGES = (
+    "SensorExampleGen-telemetry",
+    "SqlExampleGen-observations",
+    "PointInTimeJoin",
+    "StatisticsGen",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "VersionPusher",
+)
+
+
+def kill_in(project: Project, stage: str) -> str:
+    """Starts a run and kills it, without a warning, as soon as the stage has begun."""
+    process = project.start("run")
+    log = wait_for_log(project, process)
+    deadline = time.monotonic() + 300
+    while f"stage {stage}: running" not in log.read_text():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < deadline, f"{stage} did not begin"
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    printed = process.stdout.read() if process.stdout else ""
+    wait_until_gone(log.parent)
+    return printed
+
+
+def wait_for_log(project: Project, process: "subprocess.Popen[str]") -> pathlib.Path:
+    known = set((project.folder / "var/runs").glob("*/log.jsonl"))
+    for _ in range(1200):
+        new = set((project.folder / "var/runs").glob("*/log.jsonl")) - known
+        if new:
+            return new.pop()
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        time.sleep(0.05)
+    raise AssertionError("no run began")
+
+
+def wait_until_gone(run_folder: pathlib.Path) -> None:
+    """The stages' process dies with the one that was killed."""
+    for _ in range(200):
+        found = subprocess.run(["pgrep", "-f", str(run_folder)], capture_output=True, check=False)
+        if found.returncode:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the stages' process outlived the run")
+
+
+def whole(project: Project) -> None:
+    """Every version that a server would see is a whole SavedModel with its release record."""
+    for version in project.versions():
+        folder = project.model_folder / str(version)
+        assert (folder / "saved_model.pb").exists()
+        assert (folder / "variables/variables.index").exists()
+        assert json.loads((folder / "assets.extra/release.json").read_text())["metrics"]
+
+
+def test_killed_in_each_stage(tmp_path: pathlib.Path) -> None:
+    project = make_project(tmp_path / "killed")
+    for stage in STAGES:
+        kill_in(project, stage)
+        whole(project)
+    printed = project.call("run")
+    whole(project)
+    assert project.versions() == [1], printed
+    release = json.loads((project.model_folder / "1/assets.extra/release.json").read_text())
+    # The same demo, settings and seeds as the undisturbed project of test_main_job.
+    undisturbed = make_project(tmp_path / "undisturbed")
+    undisturbed.call("run")
+    expected = json.loads((undisturbed.model_folder / "1/assets.extra/release.json").read_text())
+    assert release["metrics"] == pytest.approx(expected["metrics"], abs=1e-6)
+
+
+def test_interrupt_stops_cleanly(project: Project) -> None:
+    process = project.start("run", "--no-cache")
+    log = wait_for_log(project, process)
+    while "stage SensorExampleGen-telemetry: running" not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "Stopped." in printed
+    assert json.loads((log.parent / "run.json").read_text())["state"] == "stopped"
+    wait_until_gone(log.parent)
+
+
+def test_second_run_at_once_is_refused(project: Project) -> None:
+    process = project.start("run", "--no-cache")
+    try:
+        wait_for_log(project, process)
+        printed = project.call("run", code=1)
+        assert "another run is under way" in printed
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
