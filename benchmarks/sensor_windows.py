@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=3_000_000)
     parser.add_argument("--runs", type=int, default=4, help="the first is not counted")
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=FORMATS)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -236,9 +237,9 @@ def main() -> None:
             )
             results["formats"][form] = found
             print(f"{form}: {found['times_faster']:.1f} times as fast as pandas", flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "sensor_windows.json").write_text(json.dumps(results, indent=2) + "\n")
-    (RESULTS / "sensor_windows.md").write_text(_table(results))
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "sensor_windows.json").write_text(json.dumps(results, indent=2) + "\n")
+    (options.output / "sensor_windows.md").write_text(_table(results))
     print(_table(results))
 
 
