@@ -14,8 +14,10 @@ from trainer.features import Config, Task
 
 MEMBERS = 8
 """Networks that are trained side by side and answer with their mean."""
-BINS = 16
-"""Pieces of the piecewise-linear encoding of a numeric feature."""
+PIECES = 16
+"""Of the piecewise-linear encoding of a numeric feature."""
+BEND_PENALTY = 0.01
+"""Weight of the group lasso on that encoding."""
 ONE_HOT_LIMIT = 32
 """Categories up to which an index is one-hot; above, it is embedded."""
 
@@ -64,11 +66,8 @@ class Target:
             )
         weights = np.ones(len(counts), np.float32)
         if balanced:
-            # Square root of the inverse frequency: full balancing makes training of a rare class
-            # jumpy and measured no better (docs/decisions/007-model.md).
             shares = np.maximum(counts, 1) / counts.sum()
-            weights = np.sqrt(1.0 / shares).astype(np.float32)
-            weights /= np.float32((weights * shares).sum())
+            weights = (1.0 / (shares * len(counts))).astype(np.float32)
         return cls(len(counts), weights, np.log(weights))
 
 
@@ -86,27 +85,38 @@ def build(config: Config, category_sizes: Sequence[int], target: Target) -> "Ens
       standardised label, [batch, members].
     """
     inputs: dict[str, Any] = {}
-    encoded = []
+    first, *others = config.training.hidden_layers or (0,)
+    units = target.classes if config.task == "multiclass" else 1
+    width = first or units
+    parts = []
+    plain = []
     if config.numeric:
         count = len(config.numeric)
         for name in (features.NUMERIC, features.RANK, features.MISSING):
             inputs[name] = keras.Input((count,), name=name)
-        encoded += [inputs[features.NUMERIC], inputs[features.MISSING]]
-        encoded.append(PiecewiseLinear(BINS, name="pieces")(inputs[features.RANK]))
+        plain += [inputs[features.NUMERIC], inputs[features.MISSING]]
+        parts.append(Bends(width, name="bends")(inputs[features.RANK]))
     if category_sizes:
         index: Any = keras.Input((len(category_sizes),), dtype=tf.int64, name=features.CATEGORICAL)
         inputs[features.CATEGORICAL] = index
-        encoded += [_encode_category(index, i, size) for i, size in enumerate(category_sizes)]
-    hidden = keras.layers.Concatenate(name="encoded")(encoded) if len(encoded) > 1 else encoded[0]
-    for i, units in enumerate(config.training.hidden_layers):
-        hidden = MemberDense(units, "relu", name=f"hidden_{i}")(hidden)
-        hidden = keras.layers.Dropout(config.training.dropout, name=f"dropout_{i}")(hidden)
-    units = target.classes if config.task == "multiclass" else 1
-    logits = MemberDense(units, None, name="logits", dtype="float32")(hidden)
-    logits = tf.transpose(logits, [1, 0, 2])
+        plain += [_encode_category(index, i, size) for i, size in enumerate(category_sizes)]
+    encoded = keras.layers.Concatenate(name="encoded")(plain) if len(plain) > 1 else plain[0]
+    hidden = MemberDense(width, name="hidden_0")(encoded)
+    for part in parts:
+        hidden = hidden + part
+    if first:
+        hidden = _dropout(config, 0)(tf.nn.relu(hidden))
+        for i, more in enumerate(others, 1):
+            hidden = _dropout(config, i)(tf.nn.relu(MemberDense(more, name=f"hidden_{i}")(hidden)))
+        hidden = MemberDense(units, name="logits", dtype="float32")(hidden)
+    logits = tf.transpose(tf.cast(hidden, tf.float32), [1, 0, 2])
     return Ensemble(
         inputs, logits if config.task == "multiclass" else logits[:, :, 0], task=config.task
     )
+
+
+def _dropout(config: Config, layer: int) -> keras.layers.Layer:
+    return keras.layers.Dropout(config.training.dropout, name=f"dropout_{layer}")
 
 
 def compile_model(model: "Ensemble", config: Config, steps: int) -> None:
@@ -127,7 +137,9 @@ def compile_model(model: "Ensemble", config: Config, steps: int) -> None:
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     else:
         metrics = [keras.metrics.MeanAbsoluteError(name="standardised_absolute_error")]
-    model.compile(keras.optimizers.Adam(rate), LOSSES[config.task], metrics=metrics)
+    model.compile(
+        keras.optimizers.Adam(rate), LOSSES[config.task], metrics=metrics, weighted_metrics=[]
+    )
 
 
 def _binary_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -220,8 +232,11 @@ class Ensemble(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Keras's, as it stands."""
-        return super().test_step(data)
+        """Keras's, but the loss holds no penalty on weights: early stopping watches it."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        self.compiled_loss(y, y_pred, weight)
+        return self.compute_metrics(x, y, y_pred, weight)
 
     def compute_metrics(
         self, x: Any, y: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None
@@ -231,17 +246,11 @@ class Ensemble(keras.Model):
 
 
 class MemberDense(keras.layers.Layer):
-    """A dense layer a member: [batch, n] or [members, batch, n] to [members, batch, units].
+    """A dense layer a member: [batch, n] or [members, batch, n] to [members, batch, units]."""
 
-    Args:
-      units: of each member.
-      activation: Keras's name of it, or None.
-    """
-
-    def __init__(self, units: int, activation: str | None, **options: object) -> None:
+    def __init__(self, units: int, **options: object) -> None:
         super().__init__(**options)
         self.units = units
-        self.activation = keras.activations.get(activation)
 
     def build(self, shape: tf.TensorShape) -> None:
         """Makes the weights; He's initialisation, uniform."""
@@ -258,26 +267,54 @@ class MemberDense(keras.layers.Layer):
         """Applies every member's weights."""
         if len(inputs.shape) == 2:
             inputs = inputs[tf.newaxis]
-        return self.activation(tf.matmul(inputs, self.kernel) + self.bias)
+        return tf.matmul(inputs, self.kernel) + self.bias
 
 
-class PiecewiseLinear(keras.layers.Layer):
-    """Spreads numbers from 0 to 1 over bins that fill up one after the other.
+class Bends(keras.layers.Layer):
+    """Lets the first layer bend along a feature: [batch, n] ranks to [members, batch, units].
 
-    Piecewise-linear encoding of Gorishniy et al. (2022), "On embeddings for numerical features in
-    tabular deep learning": on quantile ranks its bins are the quantiles. It lets the first layer
-    bend at thresholds, as trees do. [batch, n] to [batch, n * bins].
+    Ranks are encoded piecewise linearly (``pieces``), so that a step at any quantile can be
+    learnt as a tree would. The weights begin at 0 and a group lasso holds each feature's together:
+    a feature that gains nothing by bending stays a straight line. Without it, few independent
+    events (many rows each) are learnt by heart.
     """
 
-    def __init__(self, bins: int, **options: object) -> None:
+    def __init__(self, units: int, **options: object) -> None:
         super().__init__(**options)
-        self.bins = bins
+        self.units = units
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Encodes ``inputs``."""
-        starts = tf.range(self.bins, dtype=inputs.dtype)
-        pieces = tf.clip_by_value(inputs[:, :, tf.newaxis] * self.bins - starts, 0, 1)
-        return tf.reshape(pieces, [-1, inputs.shape[1] * self.bins])
+    def build(self, shape: tf.TensorShape) -> None:
+        """Makes the weights, all 0."""
+        self.kernel = self.add_weight(
+            "kernel", (MEMBERS, int(shape[-1]), PIECES, self.units), initializer="zeros"
+        )
+
+    def call(self, ranks: tf.Tensor) -> tf.Tensor:
+        """Applies every member's weights and adds the penalty."""
+        # A root of 0 has no gradient.
+        norms = tf.sqrt(tf.reduce_sum(tf.square(self.kernel), axis=[2, 3]) + 1e-12)
+        self.add_loss(BEND_PENALTY * tf.reduce_mean(tf.reduce_sum(norms, axis=1)))
+        width = int(self.kernel.shape[1]) * PIECES
+        kernel = tf.reshape(self.kernel, [MEMBERS, width, self.units])
+        encoded = tf.reshape(pieces(ranks, PIECES), [-1, width])
+        return tf.matmul(encoded[tf.newaxis], tf.cast(kernel, encoded.dtype))
+
+
+def pieces(ranks: tf.Tensor, count: int) -> tf.Tensor:
+    """Spreads ranks from 0 to 1 over pieces that fill up one after the other.
+
+    Piecewise-linear encoding of Gorishniy et al. (2022), "On embeddings for numerical features in
+    tabular deep learning"; on ranks its bins are quantiles.
+
+    Args:
+      ranks: [batch, n].
+      count: how many pieces.
+
+    Returns:
+      [batch, n, count], 0 to 1.
+    """
+    starts = tf.range(count, dtype=ranks.dtype)
+    return tf.clip_by_value(ranks[:, :, tf.newaxis] * count - starts, 0, 1)
 
 
 def _encode_category(index: Any, position: int, size: int) -> Any:

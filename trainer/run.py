@@ -84,10 +84,9 @@ def _fit(
         validation = evaluate.batches(config, target, False, EVAL_BATCH).cache()
         if fn_args.eval_steps:
             validation = validation.take(fn_args.eval_steps)
-        monitor = "val_loss"
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                monitor, patience=training.early_stopping_patience, restore_best_weights=True
+                "val_loss", patience=training.early_stopping_patience, restore_best_weights=True
             )
         )
     unseen = int((evaluate.labels < 0).sum()) if config.task == "multiclass" else 0
