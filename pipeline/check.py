@@ -230,10 +230,7 @@ def _try_schema(settings: Settings, console: Console) -> int:
 
     path = settings.schema_file
     if not pathlib.Path(path).exists():
-        missing = (
-            f"{path} isn't there yet: `python -m pipeline run --to StatisticsGen`, then "
-            "`python -m pipeline schema infer` and `accept`"
-        )
+        missing = f"{path} isn't there yet: `python -m pipeline schema infer`, then `accept`"
         _say(console, _NOTE, "schema", missing)
         return 0
     try:

@@ -50,7 +50,9 @@ def _sentence(failure: dict[str, Any], evaluation: dict[str, Any]) -> str:
         return f"{name} is undefined on the eval examples (one class only, or none)"
     bound = _number(failure["bound"])
     if rule in ("min", "max"):
-        digits = _digits(value, failure["bound"])
+        # Never fewer decimals than the bound was given with: 0.999 must not read as 1.00.
+        given = len(bound.partition(".")[2])
+        digits = max(given, _digits(value, failure["bound"]))
         way = "below" if rule == "min" else "above"
         return f"{name} {value:.{digits}f} is {way} {failure['bound']:.{digits}f}"
     version = evaluation["baseline_version"]

@@ -8,7 +8,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -47,7 +47,32 @@ def command(
     Ends with 0 if every stage ran, whether a version was pushed or not, and with 1 if one failed.
     Ctrl-C stops it cleanly; calling it again goes on from what is cached.
     """
-    console = Console()
+    nodes = {"from_nodes": list(from_nodes), "to_nodes": list(to_nodes)}
+    sys.exit(run(settings_path, Console(), as_of=as_of, cache=not no_cache, **nodes))
+
+
+def run(
+    settings_path: str,
+    console: Console,
+    *,
+    as_of: str | None = None,
+    from_nodes: Sequence[str] = (),
+    to_nodes: Sequence[str] = (),
+    cache: bool = True,
+) -> int:
+    """Plans and runs the pipeline; what goes wrong is printed.
+
+    Args:
+      settings_path: the settings file.
+      console: where the table of stages is drawn.
+      as_of: see ``planning.resolve_as_of``.
+      from_nodes: the stages to begin at; empty for all.
+      to_nodes: the stages to end after; empty for all.
+      cache: whether unchanged stages are taken from earlier runs.
+
+    Returns:
+      As ``execute``.
+    """
     path = pathlib.Path(settings_path)
     with contextlib.ExitStack() as held:
         try:
@@ -60,13 +85,13 @@ def command(
                     as_of=as_of,
                     from_nodes=list(from_nodes),
                     to_nodes=list(to_nodes),
-                    cache=not no_cache,
+                    cache=cache,
                 )
         except (SettingsError, SchemaError, DataError, ReleaseError, ValueError) as error:
             console.print(f"[bold red]{type(error).__name__}[/]")
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-            sys.exit(1)
-        sys.exit(execute(settings, plan, console))
+            return 1
+        return execute(settings, plan, console)
 
 
 def execute(settings: Settings, plan: dict[str, Any], console: Console) -> int:

@@ -102,7 +102,7 @@ def diff(settings: Settings, console: Console) -> int:
         return 0
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("", "column", "what", "now", "proposed"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for change in changes:
         kind = "changed"
         if change.what == "column":
@@ -165,8 +165,7 @@ def newest_statistics(settings: Settings) -> pathlib.Path:
     folder = latest_artifact(database, "StatisticsGen", "statistics")
     if folder is None:
         raise SchemaVerbError(
-            "no run has made statistics yet: `python -m pipeline run --to StatisticsGen`, then "
-            "this again"
+            "no run has made statistics yet: `python -m pipeline schema infer` makes them"
         )
     return folder
 
@@ -201,12 +200,21 @@ def command() -> None:
 @click.option(
     "--statistics",
     type=click.Path(exists=True, file_okay=False, path_type=pathlib.Path),
-    help="The folder of StatisticsGen's output. Default: the newest run's.",
+    help="The folder of StatisticsGen's output. Default: run the pipeline up to it.",
 )
 @click.option("--afresh", is_flag=True, help="Leave the curated schema out of account.")
 @click.pass_obj
 def infer_command(settings_path: str, statistics: pathlib.Path | None, afresh: bool) -> None:
-    """Propose a schema from a run's statistics; what people curated stays where the data fits."""
+    """Propose a schema from the data; what people curated stays where the data fits.
+
+    Reads, joins and counts first, as `run --to StatisticsGen` does; what is unchanged is cached.
+    """
+    from pipeline.local.command import run
+
+    if statistics is None:
+        code = run(settings_path, Console(), to_nodes=["StatisticsGen"])
+        if code:
+            sys.exit(code)
     _call(settings_path, lambda settings, console: infer(settings, console, statistics, afresh))
 
 

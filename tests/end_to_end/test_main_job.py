@@ -110,7 +110,7 @@ def test_later_as_of_compares_with_the_champion(project: Project) -> None:
 def test_a_worse_model_is_not_pushed(project: Project) -> None:
     project.change(evaluation={"metrics": {"auc": {"min": 0.999}}})
     printed = project.call("run", "--as-of", "2025-02-28")
-    assert re.search(r"not pushed, because auc 0\.\d+ is below 0\.999?", printed), printed
+    assert re.search(r"not pushed, because auc 0\.\d+ is below 0\.999", printed), printed
     assert project.versions() == [1, 2]
     project.change(evaluation={"metrics": {"auc": {"min": 0.5, "may_drop": 0.5}}})
 
