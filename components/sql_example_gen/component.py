@@ -35,7 +35,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
     reaches the component's parameters.
 
     Outputs:
-      examples: Examples with one split, ``all``: the query's columns as ``sql_columns.py`` maps
+      examples: Examples with one split, ``all``: the query's columns as ``sql/columns.py`` maps
         them. Times are int64 microseconds since the epoch. One shard a part of the query.
       report: ``report.json``: the stretch of time asked for and found, the columns' kinds, rows in
         all and by part.

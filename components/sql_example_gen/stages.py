@@ -23,8 +23,8 @@ from components.ingest import sql
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
 from components.ingest.sources import SqlSource
-from components.ingest.sql_columns import Column
-from components.ingest.sql_partitions import Partition
+from components.ingest.sql.columns import Column
+from components.ingest.sql.partitions import Partition
 from components.ingest.tfrecord import exists, open_file, rename
 
 _ERROR = "error.json"

@@ -7,7 +7,8 @@ import traceback
 
 import pytest
 
-from components.ingest import sql, sql_connect
+from components.ingest import sql
+from components.ingest.sql import connect as sql_connect
 from components.ingest.errors import DataError
 
 AT = "2025-04-17 00:00:00"
@@ -211,7 +212,7 @@ def test_an_unknown_host_is_told(make_source, monkeypatch):
 def test_query_secrets_are_masked():
     import sqlalchemy as sa
 
-    from components.ingest.sql_errors import masked
+    from components.ingest.sql.errors import masked
 
     url = sa.engine.make_url("postgresql+psycopg://h/d?password=hunter2&sslmode=require")
     assert masked(url) == "postgresql+psycopg://h/d?password=%2A%2A%2A&sslmode=require"

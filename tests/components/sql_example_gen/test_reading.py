@@ -247,7 +247,7 @@ def test_servers_without_a_watermark_are_never_cached(make_source, monkeypatch):
 
 def test_uuids_need_no_cast():
     from components.ingest.sources import SqlSource
-    from components.ingest.sql_columns import Column, kind_of_values, to_batch
+    from components.ingest.sql.columns import Column, kind_of_values, to_batch
 
     values = [uuid.UUID(int=1), None]
     assert kind_of_values(values) == "text"

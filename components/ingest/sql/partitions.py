@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from components.ingest.sources import SqlSource
-from components.ingest.sql_columns import Column
+from components.ingest.sql.columns import Column
 
 
 @dataclasses.dataclass(frozen=True)

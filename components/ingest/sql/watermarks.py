@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from components.ingest.sql_bind import FAR_FUTURE, Times, bound_query
-from components.ingest.sql_connect import connected, database_url, sqlite_path
-from components.ingest.sql_partitions import subquery
-from components.ingest.sql_times import UnfitError, to_microseconds
+from components.ingest.sql.bind import FAR_FUTURE, Times, bound_query
+from components.ingest.sql.connect import connected, database_url, sqlite_path
+from components.ingest.sql.partitions import subquery
+from components.ingest.sql.times import UnfitError, to_microseconds
 
 
 def watermark(name: str, source: SqlSource, as_of: int = FAR_FUTURE) -> str:

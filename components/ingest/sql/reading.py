@@ -3,8 +3,8 @@
 Plain functions: no Beam, no TFX. ``SqlExampleGen`` reads the parts of a ``plan`` side by side;
 ``read_source`` reads a whole source, as prediction does.
 
-What a column's type becomes stands in ``sql_columns.py``, how parameters are bound in
-``sql_bind.py``.
+What a column's type becomes stands in ``sql/columns.py``, how parameters are bound in
+``sql/bind.py``.
 """
 
 import dataclasses
@@ -14,25 +14,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from components.ingest.sources import SqlSource
-from components.ingest.sql_bind import Times, bound_query
-from components.ingest.sql_columns import Column, to_batch
-from components.ingest.sql_connect import connected
-from components.ingest.sql_cursor import streaming, uncollected
-from components.ingest.sql_partitions import Partition, partition_query, partitions
-from components.ingest.sql_schema import first_rows, settle_columns
-from components.ingest.sql_watermark import latest, no_rows, watermark
-
-__all__ = [
-    "Plan",
-    "Preview",
-    "Times",
-    "latest",
-    "plan",
-    "preview",
-    "read_partition",
-    "read_source",
-    "watermark",
-]
+from components.ingest.sql.bind import Times, bound_query
+from components.ingest.sql.columns import Column, to_batch
+from components.ingest.sql.connect import connected
+from components.ingest.sql.cursor import streaming, uncollected
+from components.ingest.sql.partitions import Partition, partition_query, partitions
+from components.ingest.sql.schema import first_rows, settle_columns
+from components.ingest.sql.watermarks import no_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +41,7 @@ class Preview(NamedTuple):
 
     Attributes:
       columns: the columns' names.
-      types: kinds by column name, see ``sql_columns.py``.
+      types: kinds by column name, see ``sql/columns.py``.
       table: the first rows.
     """
 

@@ -19,7 +19,7 @@ import tenacity
 
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from components.ingest.sql_errors import RETRIED, explain, kind_of, masked
+from components.ingest.sql.errors import RETRIED, explain, kind_of, masked
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -186,7 +186,7 @@ def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
     elif url.drivername == "postgresql+psycopg":
         options["connect_args"] = _unless_in(url, connect_timeout=_CONNECT_SECONDS)
     elif url.drivername.endswith("+pymysql"):
-        from components.ingest.sql_mysql import decoders
+        from components.ingest.sql.mysql import decoders
 
         options["connect_args"] = _unless_in(url, connect_timeout=_CONNECT_SECONDS) | {
             "conv": decoders()
@@ -223,7 +223,7 @@ def _session(source: SqlSource, engine: sa.Engine) -> sa.Connection:
             }.items():
                 connection.execute(setting, {"what": what, "value": value}).close()
             if engine.dialect.driver == "psycopg":
-                from components.ingest.sql_postgres import register_loaders
+                from components.ingest.sql.postgres import register_loaders
 
                 register_loaders(connection)
         elif engine.dialect.name in ("mysql", "mariadb"):

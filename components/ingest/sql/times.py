@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.durations import MICROSECONDS
-from components.ingest.sql_connect import is_utc
+from components.ingest.sql.connect import is_utc
 
 _NAIVE = pa.timestamp("us")
 _UTC = pa.timestamp("us", "UTC")

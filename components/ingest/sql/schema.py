@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from components.ingest.sql_bind import Times, bound_query
-from components.ingest.sql_columns import Column, kind_of_values
-from components.ingest.sql_connect import connected
-from components.ingest.sql_cursor import streaming
-from components.ingest.sql_partitions import subquery
+from components.ingest.sql.bind import Times, bound_query
+from components.ingest.sql.columns import Column, kind_of_values
+from components.ingest.sql.connect import connected
+from components.ingest.sql.cursor import streaming
+from components.ingest.sql.partitions import subquery
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +71,11 @@ def first_rows(
         read = cursor.fetchmany(rows)
         kinds = None
         if driver == "psycopg":
-            from components.ingest import sql_postgres
+            from components.ingest.sql import postgres as sql_postgres
 
             kinds = sql_postgres.kinds(connection, [item[1] for item in cursor.description])
         elif driver == "pymysql":
-            from components.ingest import sql_mysql
+            from components.ingest.sql import mysql as sql_mysql
 
             kinds = sql_mysql.kinds(cursor)
         names = [item[0] for item in cursor.description]

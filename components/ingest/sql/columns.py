@@ -20,7 +20,7 @@ NULL is a missing value. All else (geometry, ranges, composite types, arrays of 
 of day, money, bit strings) is an error that asks for a cast in the query.
 
 A column's kind is settled before rows are converted, and stays: from the driver's type where there
-is one (PostgreSQL, MySQL), else from the values (SQLite), see ``sql.py``. A later value of another
+is one (PostgreSQL, MySQL), else from the values (SQLite), see ``reading.py``. A later value of another
 kind is an error naming its row, unless it fits without loss: an integer in a float column, 2.0 in
 an integer column. ``types:`` settles the kind and also converts: text to numbers, 0 and 1 to bool.
 """
@@ -36,7 +36,7 @@ import pyarrow.compute as pc
 
 from components.ingest.errors import DataError, shorten
 from components.ingest.sources import SqlSource
-from components.ingest.sql_times import UnfitError, to_microseconds
+from components.ingest.sql.times import UnfitError, to_microseconds
 
 _ARROW = {
     "int": pa.int64(),
