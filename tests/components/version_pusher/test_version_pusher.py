@@ -21,7 +21,7 @@ EVALUATION = {
     "reasons": [],
 }
 REFUSED = {**EVALUATION, "blessed": False, "reasons": ["auc 0.79 is below 0.80"]}
-LINEAGE = {"run": "r1", "as_of": "2025-01-01T00:00:00Z", "code": "abc"}
+LINEAGE = {"as_of": "2025-01-01T00:00:00Z", "code": "abc"}
 
 
 def run(
@@ -69,7 +69,8 @@ def run(
         lineage=json.dumps(LINEAGE),
         code="c",
     )
-    Executor().Do(
+    context = Executor.Context(tmp_dir=str(place / "tmp"), unique_id="1", pipeline_run_id="run-7")
+    Executor(context).Do(
         {name: [x] for name, x in inputs.items()},
         {"pushed_model": [artifacts["pushed_model"]]},
         dict(component.exec_properties),
@@ -85,7 +86,7 @@ def test_a_blessed_model_becomes_a_version_with_its_lineage(tmp_path):
     assert (result["pushed"], result["created"], result["version"]) == (True, True, 1)
     assert (result["metrics"], result["baseline_version"]) == ({"auc": 0.91}, 6)
     release = Releases(tmp_path / "served").stable().release
-    assert release["lineage"] == LINEAGE
+    assert release["lineage"] == {"run_id": "run-7", **LINEAGE}
     assert release["metrics"] == {"auc": 0.91}
     assert release["gates"]["evaluation"] == {"blessed": True, "thresholds": {"auc": {"min": 0.8}}}
     extra = tmp_path / "served" / "1" / "assets.extra"
