@@ -148,8 +148,8 @@ def _look(settings: Settings, name: str, source: Source, window: DataWindow | No
     """
     if isinstance(source, SqlSource):
         from components.ingest import sql
-        from components.ingest.sql_bind import FAR_FUTURE, Times
-        from components.ingest.sql_connect import database_url
+        from components.ingest.sql.bind import FAR_FUTURE, Times
+        from components.ingest.sql.connect import database_url
 
         spine = name == settings.spine
         times = Times(0, FAR_FUTURE, FAR_FUTURE)

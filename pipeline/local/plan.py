@@ -12,7 +12,7 @@ from components.ingest.durations import format_instant, parse_instant
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import data_window
-from components.ingest.sql_connect import database_url
+from components.ingest.sql.connect import database_url
 from pipeline import fingerprint, history
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
