@@ -8,8 +8,8 @@ import traceback
 import pytest
 
 from components.ingest import sql
-from components.ingest.sql import connect as sql_connect
 from components.ingest.errors import DataError
+from components.ingest.sql import connect as sql_connect
 
 AT = "2025-04-17 00:00:00"
 TABLE = "CREATE TABLE readings (id, at, value)"
