@@ -21,8 +21,9 @@ of day, money, bit strings) is an error that asks for a cast in the query.
 
 A column's kind is settled before rows are converted, and stays: from the driver's type where there
 is one (PostgreSQL, MySQL), else from the values (SQLite; see ``reading.py``). A later value of
-another kind is an error naming its row, unless it fits without loss: an integer in a float column, 2.0 in
-an integer column. ``types:`` settles the kind and also converts: text to numbers, 0 and 1 to bool.
+another kind is an error naming its row, unless it fits without loss: an integer in a float column,
+2.0 in an integer column. ``types:`` settles the kind and also converts: text to numbers, 0 and 1 to
+bool.
 """
 
 import dataclasses
