@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import sys
 import traceback
@@ -19,6 +20,10 @@ from pipeline.local import logs
 from pipeline.local.events import Event, EventWriter
 
 _PR_SET_PDEATHSIG = 1
+_PACKAGES = ("components", "pipeline", "serving", "trainer")
+_OURS = re.compile(
+    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?: \[while running '.*)?$", re.MULTILINE
+)
 
 
 def main(folder: str, descriptor: str) -> int:
@@ -47,7 +52,7 @@ def main(folder: str, descriptor: str) -> int:
         events.send(
             Event(
                 "error",
-                text=_message(error),
+                text=message(error),
                 detail=traceback.format_exc(),
                 node=formatter.node,
                 ok=False,
@@ -57,15 +62,20 @@ def main(folder: str, descriptor: str) -> int:
     return 0
 
 
-def _message(error: BaseException) -> str:
-    """The first cause's own words: Beam and TFX wrap it in their own, with a traceback inside."""
-    from components.ingest.errors import DataError
+def message(error: BaseException) -> str:
+    """The words of an error that is told for people, however it was wrapped.
 
+    Beam hands on what fails inside its workers as text, with a traceback before the words and the
+    transform's name behind them.
+    """
+    told = _OURS.findall(str(error))
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, DataError) or type(seen).__name__ == "AnomalyError":
+        if type(seen).__module__.split(".")[0] in _PACKAGES:
             return str(seen)
         seen = seen.__cause__ or seen.__context__
+    if told:
+        return str(told[-1])
     return f"{type(error).__name__}: {error}"
 
 

@@ -12,7 +12,7 @@ from components.ingest.durations import format_instant, parse_instant
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import data_window
-from components.ingest.sql.connect import database_url
+from components.ingest.sql.connect import connected, database_url
 from pipeline import fingerprint, history
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
@@ -108,6 +108,8 @@ def _watermark(name: str, source: Source, as_of: int) -> str:
     if isinstance(source, SqlSource):
         # Another database is other data, whatever its watermark; its password is not part of it.
         place = database_url(name, source).render_as_string(hide_password=True)
+        with connected(name, source):
+            pass  # A database that does not answer is told now, not after TFX was imported.
         return f"{fingerprint.text(place)}:{sql.watermark(name, source, as_of)}"
     return sensor_files.watermark(source, name)
 

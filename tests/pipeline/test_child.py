@@ -1,0 +1,38 @@
+"""What of an error reaches people."""
+
+import pytest
+
+from components.ingest.errors import DataError
+from pipeline.local.child import message
+
+TOLD = "telemetry: line 3 is '{': expected JSON. Mend the file"
+
+
+def data_error() -> DataError:
+    return DataError("telemetry", "line 3", "expected JSON", "Mend the file", "{")
+
+
+def test_own_error_is_told_in_its_own_words() -> None:
+    assert message(data_error()) == TOLD
+
+
+def test_cause_is_found_behind_a_wrapper() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        try:
+            raise data_error()
+        except DataError as error:
+            raise RuntimeError("stage failed") from error
+    assert message(caught.value) == TOLD
+
+
+def test_words_are_found_in_what_beam_hands_on_as_text() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "apache_beam/runners/common.py", line 1501, in process\n'
+        f"components.ingest.errors.DataError: {TOLD} [while running 'Read/ParDo(Read)-7']\n"
+    )
+    assert message(RuntimeError(text)) == TOLD
+
+
+def test_any_other_error_keeps_its_type() -> None:
+    assert message(KeyError("x")) == "KeyError: 'x'"
