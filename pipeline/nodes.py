@@ -1,9 +1,13 @@
 """The stages' names, told from the settings alone, without importing TFX."""
 
 import difflib
+from typing import TYPE_CHECKING
 
 from components.ingest.sources import SqlSource
-from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    # Settings ask this module for the names that kubeflow.nodes may use.
+    from pipeline.settings.models import Settings
 
 _AFTER_INGEST = (
     "PointInTimeJoin",
@@ -19,18 +23,18 @@ _AFTER_INGEST = (
 )
 
 
-def example_gen_id(settings: Settings, source: str) -> str:
+def example_gen_id(settings: "Settings", source: str) -> str:
     """The name of the stage that reads a source."""
     is_sql = isinstance(settings.sources[source], SqlSource)
     return f"{'SqlExampleGen' if is_sql else 'SensorExampleGen'}-{source}"
 
 
-def node_ids(settings: Settings) -> list[str]:
-    """All stages, in the order in which they run."""
+def node_ids(settings: "Settings") -> list[str]:
+    """All stages, each after those that it takes something from."""
     return [*(example_gen_id(settings, name) for name in settings.sources), *_AFTER_INGEST]
 
 
-def check_node(settings: Settings, option: str, node: str) -> None:
+def check_node(settings: "Settings", option: str, node: str) -> None:
     """Refuses a name that is no stage's.
 
     Raises:

@@ -1,0 +1,60 @@
+"""The definition says what the picture in it shows."""
+
+import pathlib
+
+import pytest
+
+from components.curated_schema import schema_file
+from pipeline.nodes import node_ids
+from pipeline.settings import load_settings
+
+pytestmark = pytest.mark.tfx
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    from pipeline.definition import RunInputs, create_pipeline
+    from pipeline.local import beam
+
+    settings = load_settings(pathlib.Path("settings.yaml"))
+    columns = schema_file.columns(schema_file.read_schema(settings.schema_file))
+    inputs = RunInputs(
+        as_of="2025-04-17T00:00:00Z",
+        watermarks=dict.fromkeys(settings.sources, "w"),
+        release_state="none",
+        schema_fingerprint="s",
+        trainer_config=settings.trainer_config(columns),
+        lineage={},
+        pipeline_root="var/pipeline",
+        metadata_path="var/metadata.db",
+        beam_args=beam.arguments(1),
+    )
+    return settings, create_pipeline(settings, inputs)
+
+
+def test_names_are_told_without_tfx_too(pipeline) -> None:
+    settings, made = pipeline
+    assert {component.id for component in made.components} == set(node_ids(settings))
+
+
+def test_nothing_trains_before_the_gate_allows(pipeline) -> None:
+    _, made = pipeline
+    nodes = {component.id: component for component in made.components}
+
+    def before(node: str) -> set[str]:
+        direct = {n.id for n in nodes[node].upstream_nodes}
+        return direct.union(*(before(n) for n in direct))
+
+    assert "AnomalyGate" in before("Transform")
+    assert {"Evaluator", "Champion"} <= before("VersionPusher")
+
+
+def test_code_is_part_of_every_cache_key_of_ours(pipeline) -> None:
+    _, made = pipeline
+    stock = {"StatisticsGen", "ExampleValidator"}
+    for component in made.components:
+        if component.id in stock:
+            continue
+        properties = component.exec_properties
+        code = properties.get("code") or properties.get("custom_config")
+        assert code, component.id

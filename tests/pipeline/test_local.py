@@ -1,0 +1,128 @@
+"""The parts of a local run that need no TFX: words, table, events, logs, fingerprints."""
+
+import json
+import logging
+import os
+import pathlib
+
+import pytest
+from rich.console import Console
+
+from pipeline import fingerprint
+from pipeline.local import logs
+from pipeline.local.decision import decide
+from pipeline.local.events import Event, EventWriter
+from pipeline.local.table import StageTable
+
+PUSH = {
+    "pushed": True,
+    "created": True,
+    "version": 7,
+    "serves": 7,
+    "reason": "blessed by evaluation",
+    "metrics": {"auc": 0.9112, "example_count": 5530.0},
+    "baseline_metrics": {"auc": 0.9},
+    "baseline_version": 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "pushed"),
+    [
+        ({}, "version 7 pushed: auc 0.911, +0.011 over version 6", True),
+        (
+            {"baseline_metrics": {}, "baseline_version": None},
+            "version 7 pushed: auc 0.911; nothing served before",
+            True,
+        ),
+        (
+            {"pushed": False, "reason": "auc 0.79 is below 0.80", "serves": 6},
+            "not pushed, because auc 0.79 is below 0.80; version 6 still serves",
+            False,
+        ),
+        (
+            {"pushed": False, "reason": "auc 0.79 is below 0.80", "serves": None},
+            "not pushed, because auc 0.79 is below 0.80",
+            False,
+        ),
+        (
+            {"created": False, "reason": "the same model is version 7 already"},
+            "nothing new to push: the same model is version 7 already",
+            True,
+        ),
+    ],
+)
+def test_decision(change: dict, text: str, pushed: bool) -> None:
+    told = decide(PUSH | change)
+    assert (told.text, told.pushed) == (text, pushed)
+
+
+def draw(table: StageTable) -> str:
+    console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console.print(table)
+    return console.export_text()
+
+
+def test_table_tells_each_stage() -> None:
+    table = StageTable()
+    assert "importing TFX" in draw(table)
+    table.apply(Event("plan", nodes=["Read", "Train", "Push"]))
+    table.apply(Event("stage", node="Read", state="cached", seconds=0.1, text="9 rows"))
+    table.apply(Event("stage", node="Train", state="running"))
+    table.apply(Event("progress", node="Train", text="epoch 2 of 10"))
+    drawn = draw(table)
+    assert "cached: 9 rows" in drawn
+    assert "epoch 2 of 10" in drawn
+    table.end_running("stopped")
+    assert table.states == {"Read": "cached", "Train": "stopped", "Push": "waiting"}
+
+
+def test_events_cross_a_pipe_whole() -> None:
+    reading, writing = os.pipe()
+    sent = Event("error", text="ä\n" * 10, detail="x" * 30_000, node="Train", ok=False)
+    EventWriter(writing).send(sent)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        assert [Event.from_json(line) for line in lines] == [sent]
+
+
+def test_a_reader_that_is_gone_does_no_harm() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    EventWriter(writing).send(Event("phase", text="compiling"))
+    os.close(writing)
+
+
+def test_log_lines_are_json(tmp_path: pathlib.Path) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        formatter = logs.log_to(tmp_path / "log.jsonl", "run-1")
+        formatter.node = "Train"
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            logging.exception("it failed: %s", "ä")
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+    (line,) = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["run_id"], entry["node"]) == ("ERROR", "run-1", "Train")
+    assert entry["message"] == "it failed: ä"
+    assert "ValueError: two\nlines" in entry["error"]
+
+
+def test_fingerprint_follows_the_code(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    (tmp_path / "trainer").mkdir()
+    file = tmp_path / "trainer/model.py"
+    seen = []
+    for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
+        file.write_text(text)
+        fingerprint.code.cache_clear()
+        seen.append(fingerprint.code("trainer"))
+    fingerprint.code.cache_clear()
+    assert seen[0] == seen[2] != seen[1]
