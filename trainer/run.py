@@ -25,8 +25,8 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: ``tfx.components.FnArgs``; ``custom_config`` is read by ``trainer.features``. With
-        ``train_steps`` training ends after so many steps instead of ``training.epochs``;
-        ``eval_steps`` bounds the batches of each evaluation. 0 or None means all.
+        ``train_steps`` training takes so many steps, rounded up to whole epochs of equal
+        length, instead of ``training.epochs``; ``eval_steps`` bounds the batches of each evaluation. 0 or None means all.
 
     Raises:
       ValueError: if the settings or the labels cannot be trained with; the message says why.
@@ -72,12 +72,16 @@ def _fit(
     """Trains until the epochs are over or evaluation gains no more; keeps the best weights."""
     training = config.training
     steps_per_epoch = math.ceil(len(train) / training.batch_size)
-    steps = fn_args.train_steps or steps_per_epoch * training.epochs
-    epochs = math.ceil(steps / steps_per_epoch)
-    compile_model(model, config, steps)
+    epochs = training.epochs
+    dataset = train.batches(config, target, True, training.batch_size)
+    if fn_args.train_steps:
+        epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
+        steps_per_epoch = math.ceil(fn_args.train_steps / epochs)
+        dataset = dataset.repeat()
+    compile_model(model, config, epochs * steps_per_epoch)
     validation = None
     callbacks: list[keras.callbacks.Callback] = [
-        Progress(epochs, steps),
+        Progress(epochs),
         keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False, profile_batch=0),
     ]
     if len(evaluate):
@@ -99,7 +103,6 @@ def _fit(
         epochs,
         steps_per_epoch,
     )
-    dataset = train.batches(config, target, True, training.batch_size)
     model.fit(
         dataset,
         epochs=epochs,
@@ -144,23 +147,16 @@ def _category_sizes(config: Config, transform_output: tft.TFTransformOutput) -> 
 
 
 class Progress(keras.callbacks.Callback):
-    """Logs a line an epoch, and ends training after so many steps."""
+    """Logs a line an epoch."""
 
-    def __init__(self, epochs: int, steps: int) -> None:
+    def __init__(self, epochs: int) -> None:
         super().__init__()
         self._epochs = epochs
-        self._left = steps
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the epoch's clock."""
         self._begin = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Counts steps."""
-        self._left -= 1
-        if not self._left:
-            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Logs the epoch's measures."""

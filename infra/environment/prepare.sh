@@ -18,6 +18,11 @@ esac
 dev_lock=requirements/tfx-$stack-dev.txt
 venv=.venv
 
+# Companies put their own authority among the system's certificates; uv looks there only when told.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+fi
+
 say() { printf '%s\n' "$*" >&2; }
 
 fingerprint() { sha256sum "$1" | cut -c1-16; }
