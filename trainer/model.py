@@ -311,7 +311,7 @@ def pieces(ranks: tf.Tensor, count: int) -> tf.Tensor:
     Returns:
       [batch, n, count], 0 to 1.
     """
-    starts = tf.range(count, dtype=ranks.dtype)
+    starts = tf.cast(tf.range(count), ranks.dtype)
     return tf.clip_by_value(ranks[:, :, tf.newaxis] * count - starts, 0, 1)
 
 

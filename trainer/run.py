@@ -25,8 +25,9 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: ``tfx.components.FnArgs``; ``custom_config`` is read by ``trainer.features``. With
-        ``train_steps`` training takes so many steps, rounded up to whole epochs of equal
-        length, instead of ``training.epochs``; ``eval_steps`` bounds the batches of each evaluation. 0 or None means all.
+        ``train_steps`` training takes so many steps instead of ``training.epochs``, rounded up to
+        epochs of equal length; ``eval_steps`` bounds the batches of each evaluation. 0 or None
+        means all.
 
     Raises:
       ValueError: if the settings or the labels cannot be trained with; the message says why.
@@ -106,6 +107,7 @@ def _fit(
     model.fit(
         dataset,
         epochs=epochs,
+        steps_per_epoch=steps_per_epoch if fn_args.train_steps else None,
         validation_data=validation,
         callbacks=callbacks,
         verbose=0,

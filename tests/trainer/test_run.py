@@ -128,6 +128,16 @@ def test_streamed_training_learns_too(transformed, rows, monkeypatch):
     assert auc(rows.column("fails").to_numpy(), answer["probabilities"]) > 0.9
 
 
+def test_mixed_precision_and_no_hidden_layers_train_too(transformed, rows):
+    import tf_keras as keras
+
+    folder = transformed("binary").train("mixed", mixed_precision=True, hidden_layers=[])
+    answer = ask(folder, rows)["probabilities"]
+    assert auc(rows.column("fails").to_numpy(), answer) > 0.9
+    assert answer.dtype == np.float32
+    assert keras.mixed_precision.global_policy().name == "float32"
+
+
 def test_train_steps_bound_training(transformed, monkeypatch):
     import tf_keras as keras
 
@@ -144,7 +154,7 @@ def test_train_steps_bound_training(transformed, monkeypatch):
     assert done == [30]
 
 
-def test_a_binary_label_must_be_0_or_1(transformed):
+def test_a_binary_label_must_be_0_or_1():
     from trainer.examples import _check_labels
     from trainer.features import Config
 
