@@ -1,7 +1,9 @@
 """``run_fn``: what the Trainer component calls."""
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -34,32 +36,34 @@ def run_fn(fn_args: Any) -> None:
     """
     config = Config.read(fn_args.custom_config)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(
-        "mixed_float16" if config.training.mixed_precision else "float32"
+    keras.utils.set_random_seed(config.training.seed)
+    strategy = distribution(config.training.strategy)
+    schema = transform_output.transformed_metadata.schema
+    train, evaluate = (
+        examples.read(files, fn_args.data_accessor, schema, config, MEMORY)
+        for files in (fn_args.train_files, fn_args.eval_files)
     )
+    if not len(train):
+        raise ValueError("the train split holds no examples: look at split and the join's report")
+    names = _class_names(config, transform_output)
+    target = Target.measure(
+        config.task, train.labels, len(names), config.training.class_weights == "balanced"
+    )
+    with strategy.scope(), _precision(config.training.mixed_precision):
+        model = build(config, _category_sizes(config, transform_output), target)
+        _fit(model, config, target, train, evaluate, fn_args)
+    _save(model, config, target, names, transform_output, fn_args.serving_model_dir)
+
+
+@contextlib.contextmanager
+def _precision(mixed: bool) -> Iterator[None]:
+    """Keras's policy for the model's layers alone: Transform's must stay in float32."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16" if mixed else "float32")
     try:
-        keras.utils.set_random_seed(config.training.seed)
-        strategy = distribution(config.training.strategy)
-        schema = transform_output.transformed_metadata.schema
-        train, evaluate = (
-            examples.read(files, fn_args.data_accessor, schema, config, MEMORY)
-            for files in (fn_args.train_files, fn_args.eval_files)
-        )
-        if not len(train):
-            raise ValueError(
-                "the train split holds no examples: look at split and the join's report"
-            )
-        names = _class_names(config, transform_output)
-        target = Target.measure(
-            config.task, train.labels, len(names), config.training.class_weights == "balanced"
-        )
-        with strategy.scope():
-            model = build(config, _category_sizes(config, transform_output), target)
-            _fit(model, config, target, train, evaluate, fn_args)
-        _save(model, config, target, names, transform_output, fn_args.serving_model_dir)
+        yield
     finally:
-        keras.mixed_precision.set_global_policy(policy)
+        keras.mixed_precision.set_global_policy(before)
 
 
 def _fit(

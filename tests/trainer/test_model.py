@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from trainer.features import Config
-from trainer.model import Target, combine, pieces, predictions
+from trainer.layers import pieces
+from trainer.model import Target, combine, predictions
 from trainer.strategy import distribution
 
 pytestmark = pytest.mark.tfx
