@@ -6,6 +6,7 @@ ends when that process ends, however it ends.
 """
 
 import ctypes
+import errno
 import json
 import logging
 import os
@@ -68,15 +69,20 @@ def message(error: BaseException) -> str:
     Beam hands on what fails inside its workers as text, with a traceback before the words and the
     transform's name behind them.
     """
-    told = _OURS.findall(str(error))
+    text = _words(error)
+    if os.strerror(errno.ENOSPC) in text and "run.directory" not in text:
+        text += ". Make room on the disk, or let run.directory in the settings name another one"
+    return text
+
+
+def _words(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if type(seen).__module__.split(".")[0] in _PACKAGES:
             return str(seen)
         seen = seen.__cause__ or seen.__context__
-    if told:
-        return str(told[-1])
-    return f"{type(error).__name__}: {error}"
+    told = _OURS.findall(str(error))
+    return str(told[-1]) if told else f"{type(error).__name__}: {error}"
 
 
 def _end_with_parent() -> None:

@@ -87,22 +87,36 @@ def run(
                     to_nodes=list(to_nodes),
                     cache=cache,
                 )
-        except (SettingsError, SchemaError, DataError, ReleaseError, ValueError) as error:
+            folder = _make_folder(settings, plan)
+        except (SettingsError, SchemaError, DataError, ReleaseError, OSError, ValueError) as error:
             console.print(f"[bold red]{type(error).__name__}[/]")
             console.print(str(error), markup=False, highlight=False, soft_wrap=True)
             return 1
-        return execute(settings, plan, console)
+        return execute(settings, plan, folder, console)
 
 
-def execute(settings: Settings, plan: dict[str, Any], console: Console) -> int:
+def _make_folder(settings: Settings, plan: dict[str, Any]) -> pathlib.Path:
+    """Makes the run's folder, with its plan."""
+    folder = pathlib.Path(settings.run.directory).absolute() / "runs" / plan["run_id"]
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps(plan, indent=2), encoding="utf-8")
+    return folder
+
+
+def execute(
+    settings: Settings, plan: dict[str, Any], folder: pathlib.Path, console: Console
+) -> int:
     """Runs a plan in a process of its own and shows its stages.
+
+    Args:
+      settings: the project's settings.
+      plan: what planning.make settled.
+      folder: the run's folder, with the plan.
+      console: where the stages are shown.
 
     Returns:
       0; 1 where a stage failed; 130 where it was interrupted.
     """
-    folder = pathlib.Path(settings.run.directory).absolute() / "runs" / plan["run_id"]
-    folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(json.dumps(plan, indent=2), encoding="utf-8")
     console.print(
         f"[bold]{escape(settings.project.name)}[/] as of {plan['inputs']['as_of']}"
         f"  [dim]run {plan['run_id']}[/]"
@@ -181,8 +195,10 @@ class RunRecord:
             "error": outcome.error.text if outcome and outcome.error else "",
         }
         staged = self.folder / ".run.json"
-        staged.write_text(json.dumps(fields, indent=2), encoding="utf-8")
-        staged.replace(self.folder / "run.json")
+        # On a full disk what the stages tell must still reach the screen.
+        with contextlib.suppress(OSError):
+            staged.write_text(json.dumps(fields, indent=2), encoding="utf-8")
+            staged.replace(self.folder / "run.json")
 
 
 def _print_table(console: Console, table: StageTable) -> None:

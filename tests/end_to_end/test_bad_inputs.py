@@ -104,7 +104,7 @@ def test_full_disk(tmp_path: pathlib.Path) -> None:
     """On a small tmpfs; mounting one needs root, as installing services does."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    project = make_project(tmp_path / "project", machines=6, days=55)
+    project = make_project(tmp_path / "project")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], check=True)
     try:
         project.change(run={"directory": str(disk / "var")})
