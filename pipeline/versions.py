@@ -30,22 +30,26 @@ def command(settings_path: str) -> None:
         )
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("version", "", "pushed", "as of", "metrics", "run"):
-        table.add_column(heading, no_wrap=heading != "metrics")
+    for heading in ("version", "as of", "pushed", "metrics", "run"):
+        table.add_column(heading, overflow="fold")
     for version in reversed(versions):
         release, lineage = version.release, version.release.get("lineage", {})
-        metrics = ", ".join(
+        metrics = "\n".join(
             f"{name} {value:.3f}"
             for name, value in release.get("metrics", {}).items()
             if value is not None and name != "example_count"
         )
         serves = stable is not None and version.number == stable.number
         table.add_row(
-            str(version.number),
-            "[green]serves[/]" if serves else "",
-            str(release.get("created", "")),
-            str(lineage.get("as_of", "")),
+            f"[green]{version.number} serves[/]" if serves else str(version.number),
+            _minute(lineage.get("as_of", "")),
+            _minute(release.get("created", "")),
             metrics,
             str(lineage.get("run_id", "")),
         )
     console.print(table)
+
+
+def _minute(instant: object) -> str:
+    """``2025-04-17T06:00:00Z`` as ``2025-04-17 06:00``, all times being UTC."""
+    return str(instant)[:16].replace("T", " ")
