@@ -30,8 +30,8 @@ def command(settings_path: str) -> None:
         )
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("version", "as of", "pushed", "metrics", "run"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("version", "as of", "pushed", "metrics"):
+        table.add_column(heading, no_wrap=True)
     for version in reversed(versions):
         release, lineage = version.release, version.release.get("lineage", {})
         metrics = "\n".join(
@@ -45,7 +45,6 @@ def command(settings_path: str) -> None:
             _minute(lineage.get("as_of", "")),
             _minute(release.get("created", "")),
             metrics,
-            str(lineage.get("run_id", "")),
         )
     console.print(table)
 
