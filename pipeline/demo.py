@@ -18,16 +18,27 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 @click.option("--days", default=120, show_default=True, type=click.IntRange(2))
 @click.option("--readings", type=click.IntRange(1), help="About how many sensor readings in all.")
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(0))
-@click.option("--if-missing", is_flag=True, help="Do nothing where a plant lies already.")
+@click.option(
+    "--if-missing",
+    is_flag=True,
+    help="Do nothing where a plant lies already, or the settings do not read one.",
+)
+@click.pass_obj
 def command(
-    directory: str, machines: int, days: int, readings: int | None, seed: int, if_missing: bool
+    settings_path: str,
+    directory: str,
+    machines: int,
+    days: int,
+    readings: int | None,
+    seed: int,
+    if_missing: bool,
 ) -> None:
     """Make the simulated plant's data: a SQLite database and sensor files.
 
     What is simulated, and which faults the data has, is told in demo/README.md. The same options
     and seed give the same data.
     """
-    if if_missing and (pathlib.Path(directory) / "plant.json").exists():
+    if if_missing and not _is_missing(pathlib.Path(settings_path), pathlib.Path(directory)):
         return
     # NumPy, Arrow and SQLAlchemy are imported here: a plant that lies there already needs none.
     from demo.write import PlantError, make_plant
@@ -60,3 +71,11 @@ def command(
         f" ({time.monotonic() - started:.0f} s)",
         highlight=False,
     )
+
+
+def _is_missing(settings: pathlib.Path, directory: pathlib.Path) -> bool:
+    """Whether the settings read from a plant's folder in which no plant lies."""
+    if (directory / "plant.json").exists():
+        return False
+    # Settings that are missing or wrong are told of by the verb that needs them.
+    return settings.exists() and str(directory) in settings.read_text(encoding="utf-8")
