@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration
+from components.ingest.durations import Duration, parse_duration, parse_instant
 
 _FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -85,3 +85,15 @@ def data_window(as_of: int, split: TimeSplit | EntitySplit, horizon: int) -> Dat
     eval_begin = eval_end - split.eval
     train_end = eval_begin - horizon
     return DataWindow(as_of, train_end - split.train, train_end, eval_begin, eval_end)
+
+
+def read_window(as_of: str, split: str, horizon: str) -> DataWindow:
+    """Places the split in time, from a component's parameters.
+
+    Args:
+      as_of: an ISO 8601 time.
+      split: a TimeSplit or EntitySplit as JSON.
+      horizon: a duration such as ``'24h'``.
+    """
+    parsed = pydantic.TypeAdapter(Split).validate_json(split)
+    return data_window(parse_instant(as_of), parsed, parse_duration(horizon))

@@ -4,13 +4,11 @@ import json
 from typing import Any
 
 import apache_beam as beam
-import pydantic
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from components.ingest.durations import parse_duration, parse_instant
 from components.ingest.examples import fill_examples_artifact
 from components.ingest.sensor.buckets import WholeFile
 from components.ingest.sensor.features import portions, prepare
@@ -18,7 +16,7 @@ from components.ingest.sensor.preview import check_channels
 from components.ingest.sensor.tally import Tally, check_tally, quality_report
 from components.ingest.sensor.windows import window_splits
 from components.ingest.sources import SensorSource
-from components.ingest.split import Split, data_window
+from components.ingest.split import read_window
 from components.sensor_example_gen.stages import CleanPortion, WindowBucket, read_outcome
 
 REPORT = "report.json"
@@ -47,12 +45,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         name = exec_properties["name"]
         source = SensorSource.model_validate_json(exec_properties["source"])
-        split = pydantic.TypeAdapter(Split).validate_json(exec_properties["split"])
-        window = data_window(
-            parse_instant(exec_properties["as_of"]),
-            split,
-            parse_duration(exec_properties["horizon"]),
-        )
+        window = read_window(*(exec_properties[key] for key in ("as_of", "split", "horizon")))
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         quarantine = artifact_utils.get_single_uri(output_dict["quarantine"])
         report = artifact_utils.get_single_uri(output_dict["report"])

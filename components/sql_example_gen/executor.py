@@ -4,17 +4,16 @@ import json
 from typing import Any
 
 import apache_beam as beam
-import pydantic
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.ingest import sql
-from components.ingest.durations import format_instant, parse_duration, parse_instant
+from components.ingest.durations import format_instant
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.sources import SqlSource
-from components.ingest.split import Split, data_window
+from components.ingest.split import read_window
 from components.sql_example_gen.stages import (
     CommitShards,
     ReadPartition,
@@ -99,9 +98,7 @@ def query_times(source: SqlSource, exec_properties: dict[str, Any]) -> sql.Times
     Returns:
       The observations' window; for events, from the earliest that the first observation looks at.
     """
-    split = pydantic.TypeAdapter(Split).validate_json(exec_properties["split"])
-    horizon = parse_duration(exec_properties["horizon"])
-    window = data_window(parse_instant(exec_properties["as_of"]), split, horizon)
+    window = read_window(*(exec_properties[key] for key in ("as_of", "split", "horizon")))
     before = 0 if exec_properties["spine"] else source.lookback
     return sql.Times(window.begin - before, window.end, window.as_of)
 

@@ -64,6 +64,4 @@ class StagesProcess:
             deadline = time.monotonic() + patience
             while time.monotonic() < deadline and self._process.poll() is None:
                 time.sleep(0.05)
-            if self._process.poll() is not None and stop_signal == signal.SIGKILL:
-                break
         self._process.wait()

@@ -4,6 +4,8 @@ import json
 import pathlib
 from collections.abc import Callable
 
+from components.anomaly_gate.statistics_files import read_anomalies, read_statistics
+from components.curated_schema.schema_file import read_schema
 from components.model_evaluator.report import read_evaluation
 from pipeline.history import Output
 from pipeline.local.decision import compare
@@ -30,36 +32,21 @@ def _report(uri: pathlib.Path) -> str:
 
 
 def _statistics(uri: pathlib.Path) -> str:
-    from tensorflow_metadata.proto.v0 import statistics_pb2
-
-    told = []
-    for split in sorted(uri.glob("Split-*")):
-        statistics = statistics_pb2.DatasetFeatureStatisticsList()
-        statistics.ParseFromString((split / "FeatureStats.pb").read_bytes())
-        (dataset,) = statistics.datasets
-        told.append(f"{split.name.removeprefix('Split-')} {dataset.num_examples:,} examples")
-        features = len(dataset.features)
-    return f"{', '.join(reversed(told))}, {features} features" if told else ""
+    datasets = {split: found.datasets[0] for split, found in read_statistics(uri).items()}
+    if not datasets:
+        return ""
+    told = [f"{s} {datasets[s].num_examples:,} examples" for s in sorted(datasets, reverse=True)]
+    features = len(datasets[max(datasets)].features)
+    return f"{', '.join(told)}, {features} features"
 
 
 def _anomalies(uri: pathlib.Path) -> str:
-    from tensorflow_metadata.proto.v0 import anomalies_pb2
-
-    count = 0
-    for path in uri.glob("Split-*/SchemaDiff.pb"):
-        anomalies = anomalies_pb2.Anomalies()
-        anomalies.ParseFromString(path.read_bytes())
-        count += len(anomalies.anomaly_info)
+    count = sum(len(found.anomaly_info) for found in read_anomalies(uri).values())
     return f"{count} anomalies" if count else "no anomalies"
 
 
 def _schema(uri: pathlib.Path) -> str:
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    schema = schema_pb2.Schema()
-    text_format.Parse((uri / "schema.pbtxt").read_text(encoding="utf-8"), schema)
-    return f"{len(schema.feature)} features"
+    return f"{len(read_schema(uri / 'schema.pbtxt').feature)} features"
 
 
 def _evaluation(uri: pathlib.Path) -> str:
