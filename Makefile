@@ -1,15 +1,17 @@
 # Two commands do all: `make run` and `make test`. `make help` lists the rest.
+# TFX=1.16 uses that stack, in an environment of its own, instead of the newest that this machine can load.
 SHELL := /bin/sh
-PY := .venv/bin/python
+export TFX PYTHON
+PY := .venv$(addprefix -,$(TFX))/bin/python
 RUN := infra/environment/prepare.sh run
 DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services lint format lock bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 lint format lock audit bench clean clean-all
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## make the demo's data if there is none, then run the pipeline (ARGS="--as-of 2025-05-01")
 	@$(RUN)
@@ -37,6 +39,16 @@ test-services: ## install MariaDB from Debian's packages and run the tests that 
 	@infra/environment/install_services.sh
 	@$(PY) -m pytest -m services $(ARGS)
 
+# Where the machine's C library is too old for TFX 1.21, these run it on a Python that brings a newer one along.
+ON ?= 3.11
+lane = python=$$(infra/environment/newer_libc.sh $(ON)) && TFX=1.21 PYTHON=$$python $(MAKE) --no-print-directory
+
+test-1.21: ## the same tests on TFX 1.21 (ON=3.13 for another Python, ARGS as for test)
+	@$(lane) test
+
+smoke-1.21: ## install TFX 1.21, import it and run the pipeline on small data
+	@$(lane) test ARGS="-m smoke"
+
 lint: ## ruff and mypy
 	@$(DEV)
 	@$(PY) -m ruff format --check .
@@ -47,6 +59,9 @@ format: ## let ruff mend what it can
 	@$(DEV)
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+
+audit: ## ask PyPI about known vulnerabilities in the locks
+	@requirements/audit.sh $(ARGS)
 
 bench: ## measure every claim of speed beside a peer; results go to benchmarks/results (ARGS="--quick")
 	@$(DEV)
@@ -59,5 +74,5 @@ lock: ## compile the hashed locks in requirements/ (ARGS=--upgrade for newer ver
 clean: ## delete what runs made (var/)
 	rm -rf var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-clean-all: clean ## that, and the virtual environment
-	rm -rf .venv .tools
+clean-all: clean ## that, and the virtual environments
+	rm -rf .venv .venv-* .tools

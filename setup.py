@@ -1,17 +1,33 @@
 """Packages the project, so that Beam's workers and the container can install it."""
 
 import pathlib
+import runpy
 
 import setuptools
 
 ROOT = pathlib.Path(__file__).parent
+STACKS = runpy.run_path(str(ROOT / "pipeline" / "stacks.py"))
 PACKAGES = ["components", "demo", "pipeline", "schemas", "serving", "trainer"]
 
 
+def named(path: pathlib.Path) -> list[str]:
+    """The requirements of an .in file and of those it includes."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            found += named(path.parent / line[3:].strip())
+        elif line and not line.startswith("#"):
+            found.append(line)
+    return found
+
+
 def requirements() -> list[str]:
-    """What requirements/tfx-1.16.in names: loose; the locks beside it hold exact versions."""
-    lines = (ROOT / "requirements" / "tfx-1.16.in").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    """Each stack's requirements, for its Pythons: loose; the locks hold exact versions."""
+    return [
+        f"{line}; {stack.markers}"
+        for stack in STACKS["STACKS"]
+        for line in named(ROOT / "requirements" / f"tfx-{stack.name}.in")
+    ]
 
 
 setuptools.setup(
@@ -21,7 +37,7 @@ setuptools.setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.11",
+    python_requires=STACKS["requires_python"](),
     packages=setuptools.find_namespace_packages(
         include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
     ),

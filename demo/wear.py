@@ -186,7 +186,7 @@ def simulate_line(options: Options, gateway: int) -> Line:
             fitted[i, j] = back
         # A neighbour that would also have broken waits, worn through, for the machine to restart.
         state = np.minimum(grown, strength * 0.9999)
-        for i in np.nonzero((service >= now) & (service < now + HOUR))[0]:
+        for i in np.flatnonzero((service >= now) & (service < now + HOUR)).tolist():
             at, j = int(service[i]), int(turn[i])
             service[i] += int(rng.uniform(0.8, 1.2) * PM_DAYS * 86_400) * 1_000_000
             if until[i] > at:

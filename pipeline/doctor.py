@@ -17,6 +17,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import stacks
+
 Verdict = Literal["ok", "lacks", "note"]
 
 _STYLES: dict[Verdict, str] = {
@@ -56,6 +58,7 @@ def examine(settings_path: pathlib.Path, *, import_tfx: bool = True) -> Iterator
     """
     yield _python()
     yield _platform()
+    yield from _stacks()
     yield _cores_and_memory()
     yield _disk(pathlib.Path.cwd())
     yield _packages()
@@ -71,27 +74,48 @@ def examine(settings_path: pathlib.Path, *, import_tfx: bool = True) -> Iterator
 
 
 def _python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info[:2] == (3, 10):
-        return Finding("Python", "ok", f"{version} ({sys.executable})")
+    seen = f"{platform.python_version()} ({sys.executable})"
+    if stacks.of_python(_version()) is not None:
+        return Finding("Python", "ok", seen)
+    known = ", ".join(f"{', '.join(s.pythons)} (TFX {s.name})" for s in stacks.STACKS)
     return Finding(
         "Python",
         "lacks",
-        f"{version} ({sys.executable})",
-        "TFX 1.16 needs Python 3.10: call `make run`, which finds or fetches one",
+        seen,
+        f"the TFX stacks run on {known}: call `make run`, which finds or fetches one",
     )
 
 
+def _version() -> str:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
 def _platform() -> Finding:
-    library, version = platform.libc_ver()
-    seen = f"{platform.system()} {platform.machine()}, {library or 'C library'} {version or '?'}"
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return Finding("Platform", "lacks", seen, "TFX 1.16's wheels are for Linux on x86_64 only")
-    if library == "glibc" and tuple(map(int, version.split(".")[:2])) < (2, 17):
-        return Finding("Platform", "lacks", seen, "TFX 1.16 needs glibc 2.17 or newer")
-    if library != "glibc":
-        return Finding("Platform", "lacks", seen, "TFX's wheels need glibc; musl does not do")
-    return Finding("Platform", "ok", seen)
+    seen = f"{platform.system()} {platform.machine()}"
+    if platform.system() == "Linux":
+        seen += (
+            f", glibc {stacks.glibc() or 'not found'}, {stacks.newest_glibcxx() or 'no libstdc++'}"
+        )
+    if any(not stacks.machine_lacks(stack) for stack in stacks.STACKS):
+        return Finding("Platform", "ok", seen)
+    return Finding("Platform", "lacks", seen, "no TFX stack loads here; use a Linux container")
+
+
+def _stacks() -> Iterator[Finding]:
+    """Which stack runs here, which could, and what keeps this machine from the others."""
+    running = stacks.of_python(_version())
+    for stack in stacks.STACKS:
+        what = f"TFX {stack.name} stack"
+        lacks = stacks.machine_lacks(stack)
+        if stack == running:
+            verdict: Verdict = "lacks" if lacks else "ok"
+            yield Finding(what, verdict, "in use", *lacks)
+        elif lacks:
+            yield Finding(what, "note", "cannot be loaded here", *lacks)
+        else:
+            pythons = ", ".join(stack.pythons)
+            mend = f"TFX={stack.name} make run (on Python {pythons}, found or fetched)"
+            yield Finding(what, "ok", "can be loaded here, not in use", mend)
 
 
 def _cores_and_memory() -> Finding:
@@ -117,14 +141,14 @@ def _packages() -> Finding:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
+    mend = "call `make run`, which installs the lock into .venv"
     if missing:
-        return Finding(
-            "TFX stack",
-            "lacks",
-            f"missing: {', '.join(missing)}",
-            "call `make run`, which installs the lock into .venv",
-        )
-    return Finding("TFX stack", "ok", ", ".join(found))
+        return Finding("Packages", "lacks", f"missing: {', '.join(missing)}", mend)
+    running = stacks.of_python(_version())
+    if running is not None and not found[0].startswith(f"tfx {running.name}."):
+        mend = f"on Python {_version()} this project runs TFX {running.name}: {mend}"
+        return Finding("Packages", "lacks", ", ".join(found), mend)
+    return Finding("Packages", "ok", ", ".join(found))
 
 
 def _tfx_imports() -> Finding:

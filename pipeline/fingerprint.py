@@ -1,23 +1,29 @@
-"""Fingerprints of code: part of the cache key, so that edited code runs again."""
+"""Fingerprints of code: part of the cache key, so that edited code and new libraries run again."""
 
 import functools
 import hashlib
+import importlib.metadata
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# What one version of these computed is not taken over by another: a project can change its stack.
+LIBRARIES = ("tfx", "tensorflow", "tensorflow-transform", "tfx-bsl", "pyarrow")
+
 
 @functools.cache
 def code(*folders: str) -> str:
-    """Fingerprint of the Python files below folders.
+    """Fingerprint of the Python files below folders, and of the libraries that they run on.
 
     Args:
       *folders: folders relative to the project's root, such as ``'trainer'``.
 
     Returns:
-      16 hexadecimal digits; the same for the same names and contents.
+      16 hexadecimal digits; the same for the same names, contents and versions.
     """
     digest = hashlib.sha256()
+    for library in LIBRARIES:
+        digest.update(f"{library}=={importlib.metadata.version(library)}\0".encode())
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(str(path.relative_to(ROOT)).encode() + b"\0")

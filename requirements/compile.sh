@@ -1,21 +1,30 @@
 #!/bin/sh
-# Renews the hashed locks from the .in files. Versions stay unless the .in files or --upgrade move them.
+# Renews the hashed locks from the .in files. Versions stay unless the .in files or uv's --upgrade or --upgrade-package move them.
 set -eu
 cd "$(dirname "$0")/.."
 [ -x .tools/uv/bin/uv ] || { echo "make lock prepares uv first: call it through make" >&2; exit 1; }
+options=$*
 
+# compile OUTPUT INPUT... [OPTION...]
 compile() {
     output=$1
     shift
-    .tools/uv/bin/uv pip compile --quiet --generate-hashes --python-version 3.10 \
-        --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" \
-        "$@" --output-file "$output"
-    echo "$output: $(grep -c '==' "$output") packages"
+    # shellcheck disable=SC2086  # the words are options
+    .tools/uv/bin/uv pip compile --quiet --generate-hashes --custom-compile-command "make lock" \
+        "$@" $options --output-file "$output"
+    echo "$output: $(grep -c '^[a-z].*==' "$output") packages"
 }
 
-upgrade=${1:-}
-compile requirements/tfx-1.16.txt requirements/tfx-1.16.in ${upgrade:+"$upgrade"}
-compile requirements/tfx-1.16-dev.txt requirements/tfx-1.16.in requirements/dev.in \
-    --constraints requirements/tfx-1.16.txt ${upgrade:+"$upgrade"}
-.tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" \
-    requirements/uv.in --output-file requirements/uv.txt
+# compile_stack NAME [OPTION...]: what the pipeline needs, then that with what tests need, in the same versions.
+compile_stack() {
+    name=requirements/tfx-$1
+    shift
+    compile "$name.txt" "$name.in" "$@"
+    compile "$name-dev.txt" "$name.in" requirements/dev.in --constraints "$name.txt" "$@"
+}
+
+compile_stack 1.16 --python-version 3.10 --python-platform x86_64-manylinux_2_28
+# One file for three Pythons and two platforms: markers tell them apart (tool.uv.environments in pyproject.toml).
+compile_stack 1.21 --universal --python-version 3.11 --overrides requirements/tfx-1.21.overrides
+compile requirements/uv.txt requirements/uv.in --python-version 3.8
+compile requirements/maintenance.txt requirements/maintenance.in --python-version 3.10

@@ -48,6 +48,7 @@ def stages(record: dict, state: str) -> set[str]:
     return {node for node, known in record["nodes"].items() if known == state}
 
 
+@pytest.mark.smoke
 def test_first_run_pushes_a_version(project: Project) -> None:
     printed = project.call("run")
     assert re.search(r"version 1 pushed: auc 0\.\d{3}", printed), printed
@@ -60,6 +61,7 @@ def test_first_run_pushes_a_version(project: Project) -> None:
     assert re.search(r"SensorExampleGen-telemetry .*readings", printed), printed
 
 
+@pytest.mark.smoke
 def test_the_version_answers_through_both_signatures(project: Project) -> None:
     joined = next((project.folder / "var/pipeline/PointInTimeJoin/examples").iterdir())
     done = subprocess.run(

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from pipeline import doctor
+from pipeline import doctor, stacks
 
 
 def findings(settings: str = "settings.yaml") -> dict[str, doctor.Finding]:
@@ -17,23 +17,59 @@ def test_this_machine_can_run_the_pipeline() -> None:
     found = findings()
     assert [f for f in found.values() if f.verdict == "lacks"] == []
     assert found["PostgreSQL driver"].verdict == "ok"
-    assert found["TFX stack"].seen.startswith("tfx 1.")
+    assert found["Packages"].seen.startswith("tfx 1.")
 
 
 def test_wrong_python_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.sys, "version_info", (3, 12, 1, "final", 0))
-    monkeypatch.setattr(platform, "python_version", lambda: "3.12.1")
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 9, 1, "final", 0))
+    monkeypatch.setattr(platform, "python_version", lambda: "3.9.1")
     found = findings()["Python"]
     assert found.verdict == "lacks"
-    assert "3.12.1" in found.seen
+    assert "3.9.1" in found.seen
+    assert "3.11, 3.12, 3.13 (TFX 1.21), 3.10 (TFX 1.16)" in found.mend
     assert "make run" in found.mend
 
 
+def on_machine(
+    monkeypatch: pytest.MonkeyPatch, glibc: str | None, glibcxx: str, python: tuple[int, int]
+) -> dict[str, doctor.Finding]:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(stacks, "glibc", lambda: glibc)
+    monkeypatch.setattr(stacks, "newest_glibcxx", lambda: glibcxx)
+    monkeypatch.setattr(doctor.sys, "version_info", (*python, 1, "final", 0))
+    return findings()
+
+
+def test_machine_that_cannot_load_the_newest_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = on_machine(monkeypatch, "2.36", "GLIBCXX_3.4.30", (3, 10))
+    assert found["Platform"].seen == "Linux x86_64, glibc 2.36, GLIBCXX_3.4.30"
+    newest, oldest = found["TFX 1.21 stack"], found["TFX 1.16 stack"]
+    assert (newest.verdict, newest.seen) == ("note", "cannot be loaded here")
+    assert "glibc 2.39" in newest.mend
+    assert (oldest.verdict, oldest.seen) == ("ok", "in use")
+
+
+def test_machine_that_can_load_both_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = on_machine(monkeypatch, "2.41", "GLIBCXX_3.4.33", (3, 13))
+    assert found["TFX 1.21 stack"].seen == "in use"
+    assert found["TFX 1.16 stack"].seen == "can be loaded here, not in use"
+    assert "TFX=1.16 make run" in found["TFX 1.16 stack"].mend
+
+
 def test_old_c_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.12"))
-    assert "glibc 2.17" in findings()["Platform"].mend
-    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert "musl" in findings()["Platform"].mend
+    found = on_machine(monkeypatch, "2.12", "GLIBCXX_3.4.10", (3, 10))
+    assert found["Platform"].verdict == "lacks"
+    assert "glibc 2.17" in found["TFX 1.16 stack"].mend
+    found = on_machine(monkeypatch, None, "GLIBCXX_3.4.30", (3, 10))
+    assert "not glibc" in found["TFX 1.16 stack"].mend
+
+
+def test_packages_of_another_stack_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.15.0")
+    found = findings()["Packages"]
+    assert found.verdict == "lacks"
+    assert "this project runs TFX 1." in found.mend
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +81,7 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    found = findings()["TFX stack"]
+    found = findings()["Packages"]
     assert (found.verdict, found.seen) == ("lacks", "missing: tfx-bsl")
 
 

@@ -1,5 +1,6 @@
 """The parts of a local run that need no TFX: words, table, events, logs, fingerprints."""
 
+import importlib.metadata
 import json
 import logging
 import os
@@ -124,5 +125,8 @@ def test_fingerprint_follows_the_code(
         file.write_text(text)
         fingerprint.code.cache_clear()
         seen.append(fingerprint.code("trainer"))
-    fingerprint.code.cache_clear()
     assert seen[0] == seen[2] != seen[1]
+    monkeypatch.setattr(importlib.metadata, "version", lambda library: "99.0")
+    fingerprint.code.cache_clear()
+    assert fingerprint.code("trainer") not in seen
+    fingerprint.code.cache_clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow_hotfix  # noqa: F401 - Arrow 10 runs code that a file brings (CVE-2023-47248)
 
 from components.ingest.errors import DataError
 from components.ingest.sources import SensorSource
@@ -156,12 +157,21 @@ def open_parquet(name: str, path: str) -> pq.ParquetFile:
     """Opens a Parquet file.
 
     Raises:
-      DataError: if it is none, or cut off.
+      DataError: if it is none, or cut off, or names code to run.
     """
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, path, error) from None
+    except RuntimeError as error:
+        if "py_extension_type" not in str(error):
+            raise
+        raise DataError(
+            name,
+            path,
+            "has a column whose type is pickled Python code, which is not run",
+            "Find out who wrote the file, and write it again with plain column types.",
+        ) from None
 
 
 def unreadable(name: str, path: str, error: Exception) -> DataError:

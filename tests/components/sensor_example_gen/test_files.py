@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import pathlib
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +103,35 @@ def test_parts_of_a_parquet_file(plain, tmp_path):
     assert np.concatenate([r.batch["machine"].to_numpy() for r in rows]).tolist() == list(
         range(100)
     )
+
+
+class Touches:
+    """Unpickled, it makes a file: what a hostile column type would do instead."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_code_in_a_parquet_file_is_not_run(plain, tmp_path):
+    """CVE-2023-47248: by itself, Arrow 10 unpickles a column's type."""
+    ran = tmp_path / "ran"
+    hostile = pa.field(
+        "temperature",
+        pa.float64(),
+        metadata={
+            "ARROW:extension:name": "arrow.py_extension_type",
+            "ARROW:extension:metadata": pickle.dumps(Touches(ran)),
+        },
+    )
+    schema = pa.schema([("machine", pa.int64()), ("ts", pa.string()), hostile])
+    table = pa.table([[1], [AT], [1.0]], schema=schema)
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: .*pickled Python code, which is not run"):
+        read_all(plain, tmp_path / "*.parquet", 500)
+    assert not ran.exists()
 
 
 def test_broken_csv_lines_are_told_with_their_numbers(plain, tmp_path):

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Prints a Python that can load TFX 1.21: the machine's own where its C library is new enough, else a copy of it that brings
+# Debian 13's C and C++ libraries along. For running the tests of that stack on an older Debian.
+#
+#   newer_libc.sh 3.11
+#
+# The libraries are unpacked into .tools/libc, not installed; the Python beside them is a copy of the machine's own whose loader and
+# library path point at them. Both stay until `make clean-all`. Nothing else on the machine is touched.
+set -eu
+cd "$(dirname "$0")/../.."
+version=${1:?usage: newer_libc.sh 3.11|3.12|3.13}
+libc=$PWD/.tools/libc
+home=$PWD/.tools/python-$version-newer-libc
+python=$home/bin/python$version
+. infra/environment/find.sh
+
+works() { "$python" -c 'import ssl, sqlite3' >/dev/null 2>&1; }
+
+if [ -x "$python" ] && works; then
+    echo "$python"
+    exit 0
+fi
+
+base=$(find_python "$version") || {
+    say "No Python $version was found on the PATH, in pyenv or in uv: pyenv install $version"
+    exit 1
+}
+if [ -z "$("$base" -I pipeline/stacks.py lacks 1.21)" ]; then
+    echo "$base"
+    exit 0
+fi
+
+archive_keys=/usr/share/keyrings/debian-archive-keyring.gpg
+if ! command -v apt-get >/dev/null 2>&1 || [ ! -e "$archive_keys" ]; then
+    say "Borrowing a newer C library needs Debian's apt-get and $archive_keys. Elsewhere, run TFX 1.21 in a container of Debian 13."
+    exit 1
+fi
+
+# apt works here in folders of its own, so neither root nor the machine's package lists come into it.
+if [ ! -e "$libc/.complete" ]; then
+    say "Unpacking Debian 13's libc6, libstdc++6 and libgcc-s1 into .tools/libc …"
+    rm -rf "$libc"
+    mkdir -p "$libc/apt/lists/partial" "$libc/apt/archives/partial"
+    mirror=$(sed -nE 's/^URIs: *([^ ]*\/debian)\/? *$/\1/p; s/^deb (\[[^]]*\] )?([^ ]*\/debian)\/? .*$/\2/p' \
+        /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+    echo "deb [signed-by=$archive_keys] ${mirror:-http://deb.debian.org/debian} trixie main" >"$libc/apt/sources.list"
+    apt() {
+        apt-get -qq -o Dir::Etc::sourcelist="$libc/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+            -o Dir::State="$libc/apt" -o Dir::State::lists="$libc/apt/lists" -o Dir::State::status=/dev/null \
+            -o Dir::Cache="$libc/apt" -o APT::Sandbox::User= -o Acquire::Languages=none "$@" >&2
+    }
+    apt update
+    (cd "$libc/apt/archives" && apt download libc6 libstdc++6 libgcc-s1)
+    for package in "$libc"/apt/archives/*.deb; do
+        dpkg-deb --extract "$package" "$libc"
+    done
+    rm -rf "$libc/apt" "$libc/usr/share"
+    touch "$libc/.complete"
+fi
+libraries=$libc/usr/lib/x86_64-linux-gnu
+
+# The copy finds its standard library beside itself, whatever prefix its original was built for.
+say "Making a Python $version on them from $base …"
+rm -rf "$home"
+mkdir -p "$home/bin"
+eval "$("$base" -c '
+import os, sys
+print(f"original={os.path.realpath(sys.executable)!r} prefix={sys.base_prefix!r}")')"
+ln -s "$prefix/lib" "$home/lib"
+ln -s "$prefix/include" "$home/include"
+cp "$original" "$python"
+get_maintenance "$(find_any_python)"
+# The C++ library is named as needed by Python itself, so that it is loaded before any module could bring the machine's own.
+.tools/maintenance/bin/patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" \
+    --force-rpath --set-rpath "$libraries:$prefix/lib" --add-needed libstdc++.so.6 --add-needed libgcc_s.so.1 "$python"
+works || { say "$python does not start"; exit 1; }
+echo "$python"
