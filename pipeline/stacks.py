@@ -47,9 +47,10 @@ class Stack(NamedTuple):
 
 STACKS = (
     # The wheels of ml-metadata and tensorflow-data-validation 1.21 are tagged manylinux_2_39 and
-    # built with GCC 13 (GLIBCXX_3.4.32).
+    # built with GCC 13 (GLIBCXX_3.4.32). Their symbols would do with glibc 2.38, the tag does not.
     Stack(
         name="1.21",
+        # 3.11 first: the only one for which TFX's own extra names kfp.
         pythons=("3.11", "3.12", "3.13"),
         platforms=(("Linux", "x86_64"), ("Darwin", "arm64")),
         glibc=(2, 39),

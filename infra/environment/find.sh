@@ -2,7 +2,8 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
-fingerprint() { sha256sum "$1" | cut -c1-16; }
+# macOS names it shasum.
+fingerprint() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -c1-16; }
 
 # Companies put their own authority among the system's certificates; uv looks there only when told.
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then

@@ -21,8 +21,9 @@ if [ -x "$python" ] && works; then
     exit 0
 fi
 
-base=$(find_python "$version") || {
-    say "No Python $version was found on the PATH, in pyenv or in uv: pyenv install $version"
+any=$(find_any_python)
+base=$(find_python "$version") || { get_uv "$any" && base=$(fetch_python "$version"); } || {
+    say "No Python $version was found on the PATH, in pyenv or in uv, and none could be fetched: pyenv install $version"
     exit 1
 }
 if [ -z "$("$base" -I pipeline/stacks.py lacks 1.21)" ]; then
@@ -69,7 +70,7 @@ print(f"original={os.path.realpath(sys.executable)!r} prefix={sys.base_prefix!r}
 ln -s "$prefix/lib" "$home/lib"
 ln -s "$prefix/include" "$home/include"
 cp "$original" "$python"
-get_maintenance "$(find_any_python)"
+get_maintenance "$any"
 # The C++ library is named as needed by Python itself, so that it is loaded before any module could bring the machine's own.
 .tools/maintenance/bin/patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" \
     --force-rpath --set-rpath "$libraries:$prefix/lib" --add-needed libstdc++.so.6 --add-needed libgcc_s.so.1 "$python"

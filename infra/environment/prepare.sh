@@ -78,6 +78,10 @@ if ! is_python "$venv/bin/python" "$version"; then
     .tools/uv/bin/uv venv --quiet --python "$python" "$venv"
 fi
 rm -f "$venv/.lock"
-.tools/uv/bin/uv pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock"
+.tools/uv/bin/uv pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" || {
+    say "If pyfarmhash could not be built: it has no wheel for this Python and wants a C++ compiler and Python's headers"
+    say "(apt install g++ python$version-dev; on a Mac, xcode-select --install)."
+    exit 1
+}
 echo "$version $stack $(fingerprint "$lock")" >"$venv/.lock"
 say "Ready after $(($(date +%s) - started)) s."

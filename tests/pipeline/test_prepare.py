@@ -1,5 +1,6 @@
 """What prepare.sh chooses and says; its uv is a stand-in that installs nothing."""
 
+import hashlib
 import os
 import pathlib
 import platform
@@ -40,9 +41,7 @@ class Copy:
         (tools / "bin/uv").write_text(UV)
         (tools / "bin/uv").chmod(0o755)
         lock = (folder / "requirements/uv.txt").read_bytes()
-        (tools / ".lock").write_text(
-            subprocess.check_output(["sha256sum"], input=lock).decode()[:16]
-        )
+        (tools / ".lock").write_text(hashlib.sha256(lock).hexdigest()[:16])
 
     def prepare(self, kind: str = "run", code: int = 0, **environment: str) -> str:
         """Calls prepare.sh and returns what it said."""
@@ -137,3 +136,12 @@ def test_a_python_that_cannot_be_found_or_fetched_is_told(copy: Copy) -> None:
     said = copy.prepare(TFX=STACK.name, code=1)
     assert "Asking uv to fetch 3.99" in said
     assert "none could be found or fetched: pyenv install 3.99" in said
+
+
+def test_a_failed_installation_is_not_taken_for_one(copy: Copy) -> None:
+    uv = copy.folder / ".tools/uv/bin/uv"
+    works = uv.read_text()
+    uv.write_text(works.replace("python) exit 1", "pip) exit 1"))
+    assert "apt install g++" in copy.prepare(PYTHON=sys.executable, code=1)
+    uv.write_text(works)
+    assert "Ready" in copy.prepare(PYTHON=sys.executable)
