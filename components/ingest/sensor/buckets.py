@@ -1,5 +1,6 @@
 """Clean readings put down by entity, so that windows are computed of a few entities at a time."""
 
+import contextlib
 import uuid
 from pathlib import Path
 from typing import IO, Any
@@ -137,6 +138,7 @@ class QuarantineWriter:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._writer is not None:
-            if kind is None:
+            # After an error too: left open, it would write into the closed file when collected.
+            with contextlib.nullcontext() if kind is None else contextlib.suppress(OSError):
                 self._writer.close()
             self._file.__exit__(kind, error, trace)
