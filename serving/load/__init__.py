@@ -1,0 +1,1 @@
+"""Load on a server: requests at a rate or over connections, and what came of them."""
