@@ -16,6 +16,7 @@ class VersionPusherSpec(component_spec.ComponentSpec):
         "directory": component_spec.ExecutionParameter(type=str),
         "keep": component_spec.ExecutionParameter(type=int),
         "lineage": component_spec.ExecutionParameter(type=str),
+        "rollout": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {  # noqa: RUF012
@@ -60,6 +61,7 @@ class VersionPusher(base_component.BaseComponent):
         lineage: str,
         code: str,
         infra_blessing: types.BaseChannel | None = None,
+        rollout: str = "at_once",
     ) -> None:
         """Makes the component.
 
@@ -74,6 +76,7 @@ class VersionPusher(base_component.BaseComponent):
           lineage: JSON object for the release record: run, as_of, data window, fingerprints.
           code: a fingerprint of the code, part of the cache's key.
           infra_blessing: the serving gate's, if the pipeline has one.
+          rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
         """
         super().__init__(
             spec=VersionPusherSpec(
@@ -86,6 +89,7 @@ class VersionPusher(base_component.BaseComponent):
                 directory=directory,
                 keep=keep,
                 lineage=lineage,
+                rollout=rollout,
                 code=code,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from serving.folders import write_atomically
-from serving.releases import Releases
+from serving.releases import QUARANTINED, STAGED, Releases
 
 PUSHED = "pushed.json"
 EVALUATION = "evaluation.json"
@@ -28,6 +28,7 @@ def push(
     keep: int,
     statistics: Path | None,
     schema: Path | None,
+    rollout: str = "at_once",
 ) -> dict[str, Any]:
     """Pushes the model if every gate blessed it.
 
@@ -40,11 +41,13 @@ def push(
       keep: how many of the newest versions stay.
       statistics: folder of the training examples' statistics.
       schema: file of their schema.
+      rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
 
     Returns:
       What stands in ``pushed.json``: ``pushed`` (the model is a version to serve), ``created`` (and
-      is new), ``version``, ``serves`` (the version that does now), ``reason``, ``metrics``,
-      ``baseline_metrics``, ``baseline_version``, ``pruned``.
+      is new), ``version``, ``state`` (what that is), ``serves`` (the version that does now),
+      ``reason``, ``metrics``, ``baseline_metrics``, ``baseline_version``, ``pruned``. A model that
+      was rolled back is not pushed again.
 
     Raises:
       serving.releases.ReleaseError: if the release record cannot be used.
@@ -54,6 +57,7 @@ def push(
         "pushed": False,
         "created": False,
         "version": None,
+        "state": None,
         "metrics": evaluation["metrics"],
         "baseline_metrics": evaluation["baseline_metrics"],
         "baseline_version": evaluation["baseline_version"],
@@ -78,17 +82,29 @@ def push(
         },
     }
     done = releases.push(
-        model, release, keep, why, by="pipeline", statistics=statistics, schema=schema
+        model,
+        release,
+        keep,
+        why,
+        by="pipeline",
+        statistics=statistics,
+        schema=schema,
+        rollout=rollout,
     )
     if not done.created:
         why = f"the same model is version {done.version} already"
-        if done.stable != done.version:
+        if done.state == QUARANTINED:
+            why += f", quarantined because {done.why}; promoting it is for a person to do"
+        elif done.state == STAGED:
+            why += ", staged for its trial"
+        elif done.stable != done.version:
             why += f"; version {done.stable} serves, and promoting is for a person to do"
     return {
         **result,
-        "pushed": True,
+        "pushed": done.state != QUARANTINED,
         "created": done.created,
         "version": done.version,
+        "state": done.state,
         "serves": done.stable,
         "reason": why,
         "pruned": list(done.pruned),
@@ -142,6 +158,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties["keep"],
             Path(inputs["statistics"].uri),
             Path(io_utils.get_only_uri_in_dir(inputs["schema"].uri)),
+            exec_properties["rollout"],
         )
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         folder = Path(pushed.uri)

@@ -31,6 +31,7 @@ def run(
     blessed: str = "BLESSED",
     infra: str | None = None,
     keep: int = 5,
+    rollout: str = "at_once",
 ) -> dict:
     """Runs the executor on artifacts made of files alone."""
     from tfx.types import channel, standard_artifacts
@@ -67,6 +68,7 @@ def run(
         directory=str(folder / "served"),
         keep=keep,
         lineage=json.dumps(LINEAGE),
+        rollout=rollout,
         code="c",
     )
     context = Executor.Context(tmp_dir=str(place / "tmp"), unique_id="1", pipeline_run_id="run-7")
@@ -130,3 +132,23 @@ def test_only_so_many_versions_are_kept(tmp_path):
         result = run(tmp_path, content, keep=2)
     assert result["pruned"] == [2]
     assert [v.number for v in Releases(tmp_path / "served").versions()] == [3, 4]
+
+
+def test_a_canary_is_staged_and_the_stable_version_serves_on(tmp_path):
+    first = run(tmp_path, "a", rollout="canary")
+    second = run(tmp_path, "b", rollout="canary")
+
+    assert (first["version"], first["state"], first["serves"]) == (1, "stable", 1)
+    assert (second["version"], second["state"], second["serves"]) == (2, "staged", 1)
+    assert second["pushed"]
+
+
+def test_a_model_that_was_rolled_back_is_not_pushed_again(tmp_path):
+    run(tmp_path, "a")
+    run(tmp_path, "b")
+    Releases(tmp_path / "served").rollback("slow answers")
+
+    result = run(tmp_path, "b")
+
+    assert (result["pushed"], result["version"], result["serves"]) == (False, 2, 1)
+    assert "version 2 already, quarantined because slow answers" in result["reason"]

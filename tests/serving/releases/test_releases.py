@@ -189,14 +189,16 @@ def test_a_folder_put_there_by_others_keeps_its_number_and_does_not_serve(tmp_pa
 
 # What a push does, one after the other; it is killed before each.
 STEPS = [
-    "serving.releases.copy_tree",
-    "serving.releases.write_atomically",
-    "serving.releases.sync_tree",
+    "serving.releases.versions.copy_tree",
+    "serving.releases.versions.sync_tree",
+    "serving.releases.versions.write_atomically",
     "pathlib.Path.rename",
-    "serving.releases.sync_folder",
-    "serving.releases.Releases._write",
+    "serving.releases.versions.sync_folder",
+    "serving.releases.store.Store.write",
+    "serving.releases.store.write_atomically",
     "serving.releases.Releases._prune",
-    "serving.releases.shutil.rmtree",
+    "serving.releases.versions.retire",
+    "serving.releases.versions.shutil.rmtree",
 ]
 
 KILLED = """
@@ -232,7 +234,7 @@ def test_a_push_killed_anywhere_shows_nothing_half_and_is_mended(tmp_path, step)
     assert (done.version, done.stable) == (3, 3)
     assert releases.before().number == 2
     left = {path.name for path in releases.folder.iterdir()}
-    assert left == {"2", "3", "releases.json", ".lock"}
+    assert left == {"2", "3", "releases.json", ".lock", ".push"}
 
 
 def test_a_reader_never_sees_half_a_version(tmp_path):

@@ -1,0 +1,95 @@
+import json
+import time
+
+import pytest
+
+from serving.releases import ReleaseError, Releases, Status
+from serving.releases.record import HISTORY, Record, event, parse, render
+
+
+def entry(what: str, version: int, at: str = "2026-01-01T00:00:00.000Z") -> dict:
+    return {"at": at, "by": "pipeline", "what": what, "version": version, "why": "blessed"}
+
+
+OLD = {
+    "stable": 2,
+    "next": 12,
+    "history": [
+        entry("push", 1),
+        entry("push", 2),
+        entry("push", 3),
+        entry("prune", 1),
+        entry("found", 10),
+        entry("push", 11),
+        entry("promote", 2),
+    ],
+}
+
+
+def test_a_record_without_states_is_read_and_changed(tmp_path):
+    folder = tmp_path / "model"
+    for number in (2, 3, 10, 11):
+        (folder / str(number)).mkdir(parents=True)
+        (folder / str(number) / "saved_model.pb").touch()
+    (folder / "releases.json").write_text(json.dumps(OLD))
+    releases = Releases(folder)
+
+    states = {number: status.state for number, status in releases.statuses().items()}
+    assert states == {2: "stable", 3: "retired", 10: "found", 11: "retired"}
+    assert releases.before().number == 11
+    assert releases.served() == [2, 11]
+    assert len(releases.history()) == 7
+
+    assert releases.rollback("slow") == 2
+    assert releases.stable().number == 11
+    assert releases.before().number == 3
+    assert [e["what"] for e in releases.history()][-2:] == ["promote", "rollback"]
+
+
+def test_what_is_written_still_has_what_older_readers_read(tmp_path):
+    record = Record(3, 5, (1, 2), {4: Status("canary", "2026-01-02T00:00:00Z", 10, "good")})
+    raw = json.loads(render(record))
+    assert (raw["stable"], raw["next"], raw["history"]) == (3, 5, [])
+    assert parse(render(record)) == record
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '{"stable": 1}',
+        '{"stable": "1", "next": 2, "history": []}',
+        '{"stable": 1, "next": null, "history": []}',
+        '{"stable": 1, "next": 2, "history": [], "versions": {"x": {"state": "stable"}}}',
+        '{"stable": 1, "next": 2, "history": [], "versions": {"1": {"status": "stable"}}}',
+        '{"stable": 1, "next": 2, "history": [], "versions": {"1": null}, "before": []}',
+        '{"stable": 1, "next": 2, "history": [{}]}',
+    ],
+)
+def test_what_is_no_record_is_refused_by_every_reader(tmp_path, text):
+    (tmp_path / "releases.json").write_text(text)
+    releases = Releases(tmp_path)
+    for read in (releases.stable, releases.traffic, releases.served, releases.statuses):
+        with pytest.raises(ReleaseError, match="not a release record"):
+            read()
+    with pytest.raises(ReleaseError, match="not a release record"):
+        releases.rollback("?")
+    assert (tmp_path / "releases.json").read_text() == text
+
+
+def test_the_history_is_bounded_and_reading_stays_quick(tmp_path):
+    numbers = {"canary": {"requests": 1000, "p99_ms": 20.0}, "stable": {"requests": 9000}}
+    history = tuple(event("canary", 2, "good", "me", numbers) for _ in range(HISTORY + 100))
+    record = Record(1, 3, (), {1: Status("stable"), 2: Status("canary", percent=10)}, history)
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+    (tmp_path / "releases.json").write_text(render(record))
+    releases = Releases(tmp_path)
+
+    assert len(releases.history()) == HISTORY
+    begin = time.perf_counter()
+    for _ in range(20):
+        assert releases.traffic().percent == 10
+    assert (time.perf_counter() - begin) / 20 < 0.05
