@@ -1,16 +1,21 @@
 #!/bin/sh
-# Installs the servers that `make test-services` starts for itself; none is left running as a system service.
+# Installs the servers and checkers that `make test-services` starts for itself; none is left running as a system service.
 set -eu
-if command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ]; then
-    exit 0
-fi
+missing=
+[ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
+[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
+command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+# Nothing in Debian 12 builds kustomize overlays (its kubectl is too old), so it is only asked for.
+command -v kustomize >/dev/null 2>&1 || command -v kubectl >/dev/null 2>&1 ||
+    echo "Neither kustomize nor kubectl is here: the tests of infra/kubernetes will be skipped." >&2
+[ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || {
-    echo "Install MariaDB's server (mariadbd) with this system's package manager, then call make test-services again." >&2
+    echo "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing" >&2
     exit 1
 }
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
-# policy-rc.d keeps the package from starting the server that the tests do not use.
+# policy-rc.d keeps the packages from starting servers that the tests do not use.
 policy=/usr/sbin/policy-rc.d
 made_policy=
 if [ ! -e "$policy" ]; then
@@ -20,4 +25,5 @@ if [ ! -e "$policy" ]; then
 fi
 trap '[ -z "$made_policy" ] || $as_root rm -f "$policy"' EXIT
 $as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mariadb-server >/dev/null
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

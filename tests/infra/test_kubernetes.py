@@ -226,7 +226,9 @@ def test_pods_are_hardened(objects: list[Manifest]) -> None:
 
 def amount(quantity: str) -> float:
     """A Kubernetes quantity as a number."""
-    number, unit = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi)?", quantity).groups()
+    match = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi)?", quantity)
+    assert match, quantity
+    number, unit = match.groups()
     return float(number) * {None: 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[unit]
 
 

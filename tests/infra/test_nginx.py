@@ -1,0 +1,312 @@
+"""nginx with the configuration of infra/nginx, run for real: weights, reloads and failures."""
+
+import collections
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.infra.conftest import INFRA
+from tests.infra.nginx import ModelServer, Nginx
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()),
+        reason="nginx is not installed",
+    ),
+]
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+URL = "/v1/models/m:predict"
+SERVICE_CONFIG = (INFRA / "serving/grpc-service-config.json").read_text()
+STABLE = ("serving-stable-1", "serving-stable-2")
+CANARY = "serving-canary-1"
+
+
+@pytest.fixture
+def servers() -> Iterator[dict[str, ModelServer]]:
+    with contextlib.ExitStack() as stack:
+        started = {}
+        for name in (*STABLE, CANARY):
+            started[name] = ModelServer(name)
+            stack.callback(started[name].kill)
+        yield started
+
+
+@pytest.fixture
+def nginx(servers: dict[str, ModelServer]) -> Iterator[Nginx]:
+    ports = {name: server.ports for name, server in servers.items()}
+    with Nginx({name: ports[name] for name in STABLE}, {CANARY: ports[CANARY]}) as started:
+        yield started
+
+
+class RestClient:
+    """Keeps a connection, and sends again on a new one what a kept one was closed on.
+
+    That is RFC 9112 section 9.3.1: a server may close a kept connection at any time, and a client
+    repeats what is safe to repeat.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __call__(
+        self, body: str = "{}", headers: dict[str, str] | None = None, path: str = URL
+    ) -> tuple[int, bytes, dict[str, str]]:
+        kept = self._connection
+        try:
+            return self._send(body, headers or {}, path)
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            if kept is None:
+                raise
+            self.close()
+            return self._send(body, headers or {}, path)
+
+    def _send(
+        self, body: str, headers: dict[str, str], path: str
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        self._connection.request("POST", path, body, headers)
+        response = self._connection.getresponse()
+        answer = response.status, response.read(), dict(response.headers)
+        if response.will_close:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+@contextlib.contextmanager
+def clients(nginx: Nginx, api: str) -> Iterator[Callable[[], Callable[[], str]]]:
+    """A maker of clients, each of which sends one prediction and returns who answered."""
+    with contextlib.ExitStack() as stack:
+
+        def rest() -> Callable[[], str]:
+            client = RestClient(nginx.ports["rest"])
+            stack.callback(client.close)
+
+            def predict() -> str:
+                status, body, _ = client()
+                assert status == 200, (status, body)
+                return json.loads(body)["name"]
+
+            return predict
+
+        def over_grpc() -> Callable[[], str]:
+            options = [
+                ("grpc.use_local_subchannel_pool", 1),
+                ("grpc.service_config", SERVICE_CONFIG),
+            ]
+            channel = grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}", options)
+            stack.callback(channel.close)
+            call = channel.unary_unary(PREDICT)
+            return lambda: call(b"request", timeout=2).decode()
+
+        yield rest if api == "rest" else over_grpc
+
+
+def send(nginx: Nginx, api: str, count: int, threads: int = 8) -> collections.Counter[str]:
+    """Sends predictions over some connections; raises where one fails."""
+    with clients(nginx, api) as make, concurrent.futures.ThreadPoolExecutor(threads) as pool:
+
+        def some(_: int) -> list[str]:
+            client = make()
+            return [client() for _ in range(count // threads)]
+
+        return collections.Counter(
+            name for names in pool.map(some, range(threads)) for name in names
+        )
+
+
+@contextlib.contextmanager
+def load(nginx: Nginx, api: str, threads: int = 8) -> Iterator[collections.Counter[str]]:
+    """Sends predictions all the while; what was answered or raised is counted when it ends."""
+    seen: collections.Counter[str] = collections.Counter()
+    stop = threading.Event()
+
+    def run(client: Callable[[], str]) -> list[str]:
+        names = []
+        while not stop.is_set():
+            try:
+                names.append(client())
+            except Exception as error:
+                names.append(f"failed: {error!r}")
+        return names
+
+    with clients(nginx, api) as make, concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        runs = [pool.submit(run, make()) for _ in range(threads)]
+        try:
+            yield seen
+        finally:
+            stop.set()
+            for done in runs:
+                seen.update(done.result())
+
+
+def failures(seen: collections.Counter[str]) -> list[str]:
+    return [name for name in seen if name.startswith("failed")]
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+@pytest.mark.parametrize("percent", [10, 50])
+def test_shares_are_as_the_weights_say(nginx: Nginx, api: str, percent: int) -> None:
+    """Within four standard deviations of the binomial: one run in 16,000 is outside by chance."""
+    nginx.share(percent)
+    total = 2000
+    seen = send(nginx, api, total)
+    share = percent / 100
+    assert sum(seen.values()) == total
+    assert abs(seen[CANARY] - total * share) < 4 * math.sqrt(total * share * (1 - share))
+    low, high = sorted(seen[name] for name in STABLE)
+    assert low > 0.35 * (low + high)
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_no_weight_no_request(nginx: Nginx, api: str) -> None:
+    nginx.share(0)
+    assert send(nginx, api, 400)[CANARY] == 0
+    nginx.share(100)
+    assert send(nginx, api, 400) == {CANARY: 400}
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_one_connection_does_not_stick_to_a_replica(nginx: Nginx, api: str) -> None:
+    nginx.share(50)
+    assert set(send(nginx, api, 100, threads=1)) == {*STABLE, CANARY}
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_reloads_under_load_fail_no_request(nginx: Nginx, api: str) -> None:
+    with load(nginx, api) as seen:
+        for percent in (10, 50, 0, 1, 50):
+            time.sleep(0.3)
+            nginx.share(percent)
+        time.sleep(0.3)
+    assert not failures(seen)
+    assert sum(seen.values()) > 500
+    assert seen[CANARY] > 0
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+@pytest.mark.parametrize("victim", [STABLE[0], CANARY])
+def test_a_killed_replica_fails_no_prediction(
+    nginx: Nginx, servers: dict[str, ModelServer], api: str, victim: str
+) -> None:
+    """What was under way is repeated: over REST by nginx, over gRPC by the client's policy."""
+    nginx.share(50)
+    with load(nginx, api) as seen:
+        time.sleep(0.5)
+        servers[victim].kill()
+        time.sleep(1)
+    assert not failures(seen)
+    assert seen[victim] > 0
+    assert victim not in send(nginx, api, 200)
+
+
+def test_a_full_queue_is_tried_on_another_replica(nginx: Nginx) -> None:
+    nginx.share(0)
+    client = RestClient(nginx.ports["rest"])
+    for _ in range(20):
+        status, body, _ = client(f"full {STABLE[0]}")
+        assert (status, json.loads(body)["name"]) == (200, STABLE[1])
+    client.close()
+
+
+def test_a_hanging_replica_is_given_up_in_time_and_not_tried_again(nginx: Nginx) -> None:
+    client = RestClient(nginx.ports["rest"])
+    begin = time.monotonic()
+    status, _, _ = client("hang")
+    client.close()
+    assert status == 504
+    assert 0.4 < time.monotonic() - begin < 1
+    entry = last_line(nginx)
+    assert entry["upstream_status"] == "504"
+
+
+def last_line(nginx: Nginx) -> dict[str, object]:
+    time.sleep(0.1)
+    return json.loads(nginx.log.read_text().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("order-17.a", True), ("", False), ('a"b', False), ("x" * 129, False)],
+)
+def test_request_ids_reach_the_server_the_client_and_the_log(
+    nginx: Nginx, sent: str, kept: bool
+) -> None:
+    client = RestClient(nginx.ports["rest"])
+    _, body, headers = client("{}", {"X-Request-ID": sent} if sent else {})
+    client.close()
+    received = json.loads(body)["headers"]["X-Request-ID"]
+    assert received == headers["X-Request-ID"]
+    assert (received == sent) is kept
+    entry = last_line(nginx)
+    assert entry["request_id"] == received
+    assert entry["status"] == 200
+    assert entry["path"] == URL
+    assert entry["track"] in ("stable", "canary")
+
+
+def test_grpc_is_logged_with_its_own_status(nginx: Nginx) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}") as channel:
+        _, call = channel.unary_unary(PREDICT).with_call(
+            b"x", timeout=5, metadata=[("x-request-id", "one")]
+        )
+    assert ("x-request-id", "one") in call.initial_metadata()
+    entry = last_line(nginx)
+    assert (entry["request_id"], entry["grpc_status"]) == ("one", "0")
+
+
+def test_grpc_errors_have_grpcs_codes(nginx: Nginx, servers: dict[str, ModelServer]) -> None:
+    def code(method: str, body: bytes = b"x") -> tuple[grpc.StatusCode, str]:
+        with pytest.raises(grpc.RpcError) as raised:
+            channel.unary_unary(method)(body, timeout=5)
+        return raised.value.code(), raised.value.details()
+
+    with grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}") as channel:
+        assert code("/tensorflow.serving.ModelService/HandleReloadConfigRequest") == (
+            grpc.StatusCode.UNIMPLEMENTED,
+            "this method is not offered here",
+        )
+        assert code(PREDICT, b"hang") == (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "the model server did not answer in time",
+        )
+        for server in servers.values():
+            server.kill()
+        assert code(PREDICT) == (grpc.StatusCode.UNAVAILABLE, "no model server answered")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/monitoring/prometheus/metrics", 404),
+        ("/v1/models/m", 403),
+        ("/v1/models/m:unknown", 403),
+        ("/v1/models/m/versions/3:predict", 200),
+        ("/v1/models/m/labels/stable:classify", 200),
+        ("/healthz", 200),
+    ],
+)
+def test_only_the_models_paths_get_through(nginx: Nginx, path: str, status: int) -> None:
+    client = RestClient(nginx.ports["rest"])
+    assert client(path=path)[0] == status
+    client.close()
