@@ -9,7 +9,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.settings import SettingsError, load_settings
-from serving.releases import ReleaseError, Releases
+from serving.releases import (
+    AVAILABLE,
+    CANARY,
+    FOUND,
+    QUARANTINED,
+    STABLE,
+    STAGED,
+    ReleaseError,
+    Releases,
+    Status,
+)
+
+_STYLES = {STABLE: "green", CANARY: "yellow", AVAILABLE: "yellow", QUARANTINED: "red"}
 
 
 @click.command()
@@ -20,7 +32,9 @@ def command(settings_path: str) -> None:
     try:
         settings = load_settings(pathlib.Path(settings_path))
         releases = Releases(settings.serving.model_directory)
-        versions, stable = releases.versions(), releases.stable()
+        versions, statuses = releases.versions(), releases.statuses()
+        # A version that serves but is gone is an error to tell.
+        releases.stable()
     except (SettingsError, ReleaseError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -39,14 +53,34 @@ def command(settings_path: str) -> None:
             for name, value in release.get("metrics", {}).items()
             if value is not None and name != "example_count"
         )
-        serves = stable is not None and version.number == stable.number
+        status = statuses[version.number]
+        text = escape(f"{version.number} {_state(status)}".rstrip())
+        style = _STYLES.get(status.state)
         table.add_row(
-            f"[green]{version.number} serves[/]" if serves else str(version.number),
+            f"[{style}]{text}[/]" if style else text,
             _minute(lineage.get("as_of", "")),
             _minute(release.get("created", "")),
             metrics,
         )
     console.print(table)
+    for number, status in reversed(statuses.items()):
+        if status.state == QUARANTINED:
+            why = status.why or "no reason was kept"
+            console.print(
+                f"{number} is quarantined because {why}",
+                style="red",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def _state(status: Status) -> str:
+    if status.state == CANARY:
+        return f"canary {status.percent} %"
+    told = {STABLE: "serves", FOUND: "not ours"}
+    shown = (STAGED, AVAILABLE, QUARANTINED)
+    return told.get(status.state, status.state if status.state in shown else "")
 
 
 def _minute(instant: object) -> str:

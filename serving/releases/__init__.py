@@ -16,7 +16,7 @@ end by the next change. Numbers rise and are never used again.
 """
 
 from serving.releases.record import ReleaseError, Status
-from serving.releases.releases import Push, Releases, fingerprint
+from serving.releases.releases import Releases, fingerprint
 from serving.releases.states import (
     AVAILABLE,
     CANARY,
@@ -33,6 +33,7 @@ from serving.releases.versions import (
     RELEASE,
     SCHEMA,
     STATISTICS,
+    Push,
     Version,
     prunable,
 )

@@ -86,9 +86,8 @@ def event(
       by: who did it; the user's login name by default.
       numbers: the measurements behind it.
     """
-    now = datetime.datetime.now(datetime.timezone.utc)
     entry: dict[str, Any] = {
-        "at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": _now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "by": by or _login(),
         "what": what,
         "version": version,
@@ -158,6 +157,10 @@ def _of_history(stable: int | None, following: int, history: tuple[Any, ...]) ->
         versions[stable] = Status("stable", served.get(stable, ""))
     before = tuple(number for number in served if number != stable)
     return Record(stable, following, before, versions, history)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _login() -> str:

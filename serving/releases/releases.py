@@ -1,6 +1,5 @@
 """The releases of one model: what programs and verbs read and change."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,31 +8,10 @@ from serving.folders import content_fingerprint
 from serving.releases import states, versions
 from serving.releases.record import Record, ReleaseError, Status, event
 from serving.releases.store import RECORD, Change, Hook, Store
-from serving.releases.versions import NONE, Version
+from serving.releases.versions import NONE, Push, Version
 from serving.rollout.traffic import Traffic
 
 AT_ONCE, CANARY = "at_once", "canary"
-
-
-@dataclasses.dataclass(frozen=True)
-class Push:
-    """What a push did.
-
-    Attributes:
-      version: the version that holds the model now.
-      created: whether it is new; else that model was a version already.
-      stable: which version serves after it.
-      pruned: the versions that were removed.
-      state: what the version is after it.
-      why: why it is that.
-    """
-
-    version: int
-    created: bool
-    stable: int | None
-    pruned: tuple[int, ...] = ()
-    state: str = states.STABLE
-    why: str = ""
 
 
 class Releases:
@@ -200,6 +178,7 @@ class Releases:
         by: str = "",
         number: int | None = None,
         numbers: Mapping[str, Any] | None = None,
+        trial_only: bool = False,
     ) -> int:
         """Takes a version's traffic away and quarantines it.
 
@@ -209,6 +188,7 @@ class Releases:
           number: the version; by default the one on trial, else the stable one, which the one
             that served before it replaces.
           numbers: the measurements behind it.
+          trial_only: refuses to touch the stable version.
 
         Returns:
           The version that it quarantined.
@@ -222,6 +202,8 @@ class Releases:
             bad = states.to_roll_back(record) if number is None else number
             taken.append(bad)
             entry = event("rollback", bad, why, by, numbers)
+            if trial_only and bad == record.stable:
+                raise ReleaseError(f"version {bad} is stable by now")
             return states.reject(record, bad, entry, self._version(bad).fingerprint)
 
         self._change(move)

@@ -39,6 +39,27 @@ class Version:
         return str(self.release.get("fingerprint", ""))
 
 
+@dataclasses.dataclass(frozen=True)
+class Push:
+    """What a push did.
+
+    Attributes:
+      version: the version that holds the model now.
+      created: whether it is new; else that model was a version already.
+      stable: which version serves after it.
+      pruned: the versions that were removed.
+      state: what the version is after it.
+      why: why it is that.
+    """
+
+    version: int
+    created: bool
+    stable: int | None
+    pruned: tuple[int, ...] = ()
+    state: str = "stable"
+    why: str = ""
+
+
 def numbers(folder: Path) -> list[int]:
     """The versions that are there, the oldest first."""
     if not folder.is_dir():

@@ -1,0 +1,164 @@
+"""Whether a version on trial holds, goes on or goes back: a pure function."""
+
+import dataclasses
+from typing import Any, Literal
+
+from serving.rollout.plan import Plan, Thresholds
+from serving.rollout.tally import Tally
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Where a version on trial stands.
+
+    Attributes:
+      version: its number.
+      state: staged, available or canary.
+      percent: its share of the traffic.
+      since: when this began, in seconds of any clock that ``now`` is of.
+    """
+
+    version: int
+    state: str
+    percent: int
+    since: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What was measured since the step began.
+
+    Attributes:
+      canary: requests to the version on trial.
+      stable: requests to the stable version in the same time.
+      recent_canary: those of the latest stretch.
+      recent_stable: and the stable version's.
+      seen: when metrics were last read; None if not in this step.
+      missing: why they were not read this time; empty if they were.
+      loaded: whether the server says that the version is AVAILABLE; None if nobody is asked.
+    """
+
+    canary: Tally = dataclasses.field(default_factory=Tally)
+    stable: Tally = dataclasses.field(default_factory=Tally)
+    recent_canary: Tally = dataclasses.field(default_factory=Tally)
+    recent_stable: Tally = dataclasses.field(default_factory=Tally)
+    seen: float | None = None
+    missing: str = ""
+    loaded: bool | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """For the history."""
+        return {"canary": self.canary.numbers(), "stable": self.stable.numbers()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What to do.
+
+    Attributes:
+      action: ``hold``, ``advance`` or ``roll back``.
+      why: in a sentence.
+      percent: what ``advance`` leads to: 0 available, 1 to 99 canary, 100 stable.
+    """
+
+    action: Literal["hold", "advance", "roll back"]
+    why: str
+    percent: int = 0
+
+
+def decide(plan: Plan, trial: Trial, evidence: Evidence, now: float) -> Decision:
+    """Decides about a version on trial.
+
+    Args:
+      plan: what is asked of it.
+      trial: where it stands.
+      evidence: what was measured since it stands there.
+      now: the time, of the same clock as ``trial.since``.
+    """
+    lasted = max(0.0, now - trial.since)
+    if trial.state == "staged":
+        if evidence.missing:
+            return Decision("hold", f"waits for metrics: {evidence.missing}")
+        return Decision("advance", "its turn has come", 0)
+    if trial.state == "available":
+        return _loaded(plan, evidence, lasted)
+    breach = _breach(plan.thresholds, evidence)
+    if breach:
+        return Decision("roll back", breach)
+    if evidence.missing:
+        away = now - max(trial.since, trial.since if evidence.seen is None else evidence.seen)
+        if away > plan.grace_seconds:
+            return Decision("roll back", f"no metrics for {away:.0f} s: {evidence.missing}")
+        return Decision("hold", f"no metrics for {max(away, 0.0):.0f} s: {evidence.missing}")
+    return _step(plan, trial, evidence, lasted)
+
+
+def _loaded(plan: Plan, evidence: Evidence, lasted: float) -> Decision:
+    if evidence.loaded is not False and not evidence.missing:
+        why = "no server is asked" if evidence.loaded is None else "the server has loaded it"
+        return Decision("advance", why, plan.steps[0].percent)
+    lacks = "the server has not loaded it" if evidence.loaded is False else "no metrics"
+    why = f"{lacks} after {lasted:.0f} s" + (f": {evidence.missing}" if evidence.missing else "")
+    return Decision("roll back" if lasted > plan.load_seconds else "hold", why)
+
+
+def _step(plan: Plan, trial: Trial, evidence: Evidence, lasted: float) -> Decision:
+    step, count = plan.step(trial.percent), evidence.canary.requests
+    wants = []
+    if evidence.canary.requests < step.min_requests:
+        wants.append(f"{count:.0f} of {step.min_requests} requests")
+    elif evidence.canary.measured < plan.thresholds.judge_after:
+        wants.append(f"{evidence.canary.measured:.0f} of {plan.thresholds.judge_after} latencies")
+    if evidence.stable.requests < plan.thresholds.judge_after:
+        wants.append(
+            f"{evidence.stable.requests:.0f} of {plan.thresholds.judge_after} requests to the "
+            "stable version"
+        )
+    if wants and lasted > plan.timeout_seconds:
+        return Decision("roll back", f"after {lasted:.0f} s only {' and '.join(wants)}")
+    if lasted < step.min_seconds:
+        wants.append(f"{lasted:.0f} of {step.min_seconds:g} s")
+    if wants:
+        return Decision("hold", ", ".join(wants))
+    return Decision(
+        "advance",
+        f"{count:.0f} requests in {lasted:.0f} s within every threshold",
+        plan.following(trial.percent),
+    )
+
+
+def _breach(thresholds: Thresholds, evidence: Evidence) -> str:
+    whole = _worse(thresholds, evidence.canary, evidence.stable)
+    return whole or _worse(thresholds, evidence.recent_canary, evidence.recent_stable)
+
+
+def _worse(limit: Thresholds, canary: Tally, stable: Tally) -> str:
+    if canary.requests < limit.judge_after:
+        return ""
+    if canary.fault_share > limit.error_share:
+        return f"{canary.fault_share:.2%} errors: {limit.error_share:.2%} are allowed"
+    if canary.invalid_share > limit.invalid_share:
+        return f"{canary.invalid_share:.2%} of its answers are NaN or infinite"
+    if canary.measured >= limit.judge_after:
+        p99, mean = canary.quantile_ms(0.99), canary.mean_ms
+        if p99 is not None and p99 > limit.p99_ms * (1 + 1e-9):
+            return f"p99 is up to {p99:g} ms: {limit.p99_ms:g} ms are allowed"
+        reference = stable.mean_ms if stable.measured >= limit.judge_after else None
+        if (
+            mean is not None
+            and reference is not None
+            and mean > limit.slower_by * reference
+            and mean - reference > limit.slower_floor_ms
+        ):
+            return (
+                f"mean latency is {mean:.1f} ms, the stable version's {reference:.1f} ms: "
+                f"{limit.slower_by:g} times that is allowed"
+            )
+    if stable.requests >= limit.judge_after:
+        more = canary.error_share - stable.error_share
+        if more > limit.more_errors:
+            return (
+                f"{canary.error_share:.2%} errors, the stable version has "
+                f"{stable.error_share:.2%}: {limit.more_errors:.2%} more are allowed"
+            )
+    return ""

@@ -1,0 +1,214 @@
+"""Decisions are a pure function; these are its laws."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.rollout.decision import Evidence, Trial, decide
+from serving.rollout.plan import Plan, Step, Thresholds
+from serving.rollout.tally import Tally
+from serving.rollout.traffic import Traffic
+
+PLAN = Plan(
+    steps=tuple(Step(p, min_seconds=60, min_requests=100) for p in (1, 10, 50)),
+    timeout_seconds=600,
+    load_seconds=120,
+    grace_seconds=30,
+)
+EDGES = (0.01, 0.05, 0.1, math.inf)
+
+
+def tally(requests=1000, errors=0, seconds=0.008, client_errors=0, slow=0, invalid=0) -> Tally:
+    good = requests - errors - client_errors
+    buckets = {
+        edge: float((good if edge >= seconds else 0) - (slow if edge < 0.1 else 0))
+        for edge in EDGES
+    }
+    total = errors + client_errors
+    return Tally(requests, total, client_errors, invalid, good * seconds, buckets)
+
+
+GOOD = Evidence(tally(), tally(), tally(), tally(), seen=1060.0)
+
+
+def at(percent=10, since=1000.0, state="canary") -> Trial:
+    return Trial(2, state, percent, since)
+
+
+@pytest.mark.parametrize(("percent", "following"), [(1, 10), (10, 50), (50, 100), (5, 10)])
+def test_good_numbers_lead_to_the_next_step(percent, following):
+    decision = decide(PLAN, at(percent), GOOD, 1060.0)
+    assert (decision.action, decision.percent) == ("advance", following)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "now", "why"),
+    [
+        (GOOD, 1059.0, "59 of 60 s"),
+        (dataclasses.replace(GOOD, canary=tally(99)), 1100.0, "99 of 100 requests"),
+        (dataclasses.replace(GOOD, stable=tally(19)), 1100.0, "19 of 20 requests to the stable"),
+        (
+            dataclasses.replace(GOOD, canary=Tally(1000), recent_canary=Tally()),
+            1100.0,
+            "0 of 20 latencies",
+        ),
+        (dataclasses.replace(GOOD, missing="away"), 1085.0, "no metrics for 25 s: away"),
+    ],
+)
+def test_it_holds(evidence, now, why):
+    decision = decide(PLAN, at(), evidence, now)
+    assert decision.action == "hold"
+    assert why in decision.why
+
+
+BAD = {
+    "11.00% errors: 1.00% are allowed": tally(errors=110),
+    "p99 is up to 100 ms: 50 ms are allowed": tally(seconds=0.08),
+    "p99 is up to inf ms": tally(seconds=3.0),
+    "mean latency is 40.0 ms, the stable version's 8.0 ms": tally(seconds=0.04),
+    "5.00% errors, the stable version has 0.00%": tally(client_errors=50),
+    "0.10% of its answers are NaN or infinite": tally(invalid=1),
+}
+
+
+@pytest.mark.parametrize("why", BAD)
+@pytest.mark.parametrize("field", ["canary", "recent_canary"])
+def test_a_breach_in_the_step_or_its_latest_stretch_rolls_back(why, field):
+    decision = decide(PLAN, at(), dataclasses.replace(GOOD, **{field: BAD[why]}), 1001.0)
+    assert decision.action == "roll back"
+    assert why in decision.why
+
+
+def test_the_budget_itself_is_kept_by_a_bucket_that_ends_there():
+    both = tally(seconds=0.05)
+    evidence = Evidence(both, both, both, both, 1060.0)
+    assert decide(PLAN, at(), evidence, 1060.0).action == "advance"
+
+
+def test_one_slow_request_in_a_hundred_is_not_more_than_the_99th():
+    for slow, action in ((10, "advance"), (11, "roll back")):
+        evidence = dataclasses.replace(GOOD, canary=tally(slow=slow), recent_canary=Tally())
+        assert decide(PLAN, at(), evidence, 1060.0).action == action
+
+
+def test_nonsense_that_clients_send_to_both_is_not_the_versions_fault():
+    both = tally(client_errors=300)
+    evidence = Evidence(both, both, both, both, 1060.0)
+    assert decide(PLAN, at(), evidence, 1060.0).action == "advance"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "now", "why"),
+    [
+        (dataclasses.replace(GOOD, missing="away"), 1091.0, "no metrics for 31 s: away"),
+        (Evidence(missing="away"), 1031.0, "no metrics for 31 s: away"),
+        (dataclasses.replace(GOOD, canary=tally(99)), 1601.0, "after 601 s only 99 of 100"),
+        (dataclasses.replace(GOOD, stable=Tally()), 1601.0, "0 of 20 requests to the stable"),
+    ],
+)
+def test_silence_rolls_back(evidence, now, why):
+    decision = decide(PLAN, at(), evidence, now)
+    assert decision.action == "roll back"
+    assert why in decision.why
+
+
+@pytest.mark.parametrize(
+    ("state", "evidence", "now", "action", "percent"),
+    [
+        ("staged", Evidence(), 1.0, "advance", 0),
+        ("staged", Evidence(missing="away"), 1e9, "hold", 0),
+        ("available", Evidence(loaded=True), 1000.0, "advance", 1),
+        ("available", Evidence(loaded=None), 1000.0, "advance", 1),
+        ("available", Evidence(loaded=False), 1120.0, "hold", 0),
+        ("available", Evidence(loaded=False), 1121.0, "roll back", 0),
+        ("available", Evidence(loaded=True, missing="away"), 1010.0, "hold", 0),
+        ("available", Evidence(loaded=True, missing="away"), 1121.0, "roll back", 0),
+    ],
+)
+def test_before_there_is_traffic(state, evidence, now, action, percent):
+    decision = decide(PLAN, at(0, state=state), evidence, now)
+    assert (decision.action, decision.percent) == (action, percent)
+
+
+counts = st.integers(0, 500)
+
+
+@st.composite
+def tallies(draw):
+    requests = draw(counts)
+    errors = draw(st.integers(0, requests))
+    client = draw(st.integers(0, errors))
+    edges = [0.01, 0.05, 0.1]
+    counted = sorted(draw(st.lists(st.integers(0, requests - errors), min_size=3, max_size=3)))
+    buckets = dict(zip(edges, map(float, counted), strict=True))
+    buckets[math.inf] = float(requests - errors)
+    return Tally(requests, errors, client, draw(st.integers(0, 3)), draw(counts) / 10, buckets)
+
+
+@given(
+    st.builds(
+        Evidence,
+        tallies(),
+        tallies(),
+        tallies(),
+        tallies(),
+        st.none() | st.floats(0, 2000),
+        st.sampled_from(["", "away"]),
+        st.sampled_from([None, True, False]),
+    ),
+    st.sampled_from([("staged", 0), ("available", 0), ("canary", 1), ("canary", 50)]),
+    st.floats(0, 5000),
+)
+def test_laws_of_every_decision(evidence, standing, now):
+    state, percent = standing
+    decision = decide(PLAN, at(percent, 100.0, state), evidence, now)
+
+    assert decision.why
+    assert decision == decide(PLAN, at(percent, 100.0, state), evidence, now)
+    if state == "staged":
+        assert decision.action != "roll back"
+    if state == "canary" and decision.action == "advance":
+        assert decision.percent > percent
+        assert now - 100.0 >= 60
+        assert not evidence.missing
+        assert evidence.canary.requests >= 100
+        assert evidence.stable.requests >= 20
+        assert evidence.canary.fault_share <= 0.01
+        assert evidence.canary.quantile_ms(0.99) <= 50.0001
+        assert not evidence.canary.invalid
+    if state == "canary" and decision.action == "hold":
+        assert now - 100.0 <= 600 or evidence.missing
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Step(0), "percent is 0"),
+        (lambda: Step(100), "percent is 100"),
+        (lambda: Step(1, min_requests=0), "min_requests is 0"),
+        (lambda: Step(1, min_seconds=-1), "min_seconds is -1"),
+        (lambda: Plan(steps=()), "rising"),
+        (lambda: Plan(steps=(Step(10), Step(1))), r"\[10, 1\]"),
+        (lambda: Plan(timeout_seconds=60), "a step lasts at least 60"),
+        (lambda: Plan(grace_seconds=0), "grace_seconds is 0"),
+        (lambda: Thresholds(p99_ms=math.nan), "p99_ms is nan"),
+        (lambda: Thresholds(error_share=2), "error_share is 2"),
+        (lambda: Thresholds(judge_after=0), "judge_after is 0"),
+        (lambda: Traffic(1, None, 5), "there is no canary"),
+        (lambda: Traffic(1, 2, 101), "percent is 101"),
+    ],
+)
+def test_a_plan_without_sense_is_refused(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+@given(st.integers(0, 100))
+def test_traffic_is_split_as_it_says(percent):
+    traffic = Traffic(1, 2, percent)
+    to_canary = sum(traffic.choose(draw / 1000) == 2 for draw in range(1000))
+    assert abs(to_canary - percent * 10) <= 1
+    assert Traffic(1).choose(0.0) == 1
