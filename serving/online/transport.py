@@ -1,0 +1,73 @@
+"""What a client asks of a server, whichever of the two APIs carries it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Which model, and which of its versions: one by number, by label, or the server's choice."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = "predict_columns"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A version's signature.
+
+    Attributes:
+      version: the version that was asked.
+      inputs: by name the type's name, such as ``DT_DOUBLE``.
+      outputs: likewise.
+    """
+
+    version: int
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+class Transport(Protocol):
+    """One server's API; may be used by several threads."""
+
+    versions_told: bool
+    """Whether an answer says which version gave it."""
+
+    def signature(self, target: Target, timeout: float) -> Signature:
+        """Asks for a signature.
+
+        Raises:
+          PredictionError: whatever the server, or the way there, answers instead.
+        """
+        ...
+
+    def predict(
+        self,
+        target: Target,
+        signature: Signature,
+        columns: Mapping[str, np.ndarray],
+        timeout: float,
+    ) -> tuple[int, dict[str, np.ndarray]]:
+        """Asks for a prediction: the version that gave it, and the outputs.
+
+        Raises:
+          PredictionError: whatever the server, or the way there, answers instead.
+        """
+        ...
+
+    def close(self) -> None:
+        """Closes all connections."""
+        ...
+
+
+def no_such_signature(target: Target, there: Mapping[str, object]) -> str:
+    """What to tell of a signature that a model lacks."""
+    return (
+        f"model {target.model!r} has no signature {target.signature!r}; it has "
+        f"{', '.join(sorted(there)) or 'none'}"
+    )
