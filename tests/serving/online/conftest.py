@@ -1,8 +1,12 @@
 """A small plant, its settings, and the examples that training makes of it."""
 
 import dataclasses
+import json
 import os
 import pathlib
+import subprocess
+import sys
+import time
 
 import pyarrow as pa
 import pytest
@@ -109,3 +113,68 @@ def plant(tmp_path_factory) -> Plant:
 def trained(plant) -> pa.Table:
     """Training's joined examples, both splits."""
     return plant.trained()
+
+
+MODEL = "plant-failures"
+
+
+def save_model(folder: pathlib.Path, version: int) -> pathlib.Path:
+    """A SavedModel that answers ``predict_columns`` from four of the plant's columns."""
+    import tensorflow as tf
+
+    columns = {
+        "operating_hours": tf.float64,
+        "telemetry_temperature_mean_3h": tf.float64,
+        "errors_error_id_count_3d": tf.float64,
+        "model": tf.string,
+    }
+
+    class Model(tf.Module):
+        @tf.function(
+            input_signature=[{n: tf.TensorSpec(None, d, name=n) for n, d in columns.items()}]
+        )
+        def predict_columns(self, columns):
+            warmth = columns["telemetry_temperature_mean_3h"]
+            warmth = tf.where(tf.math.is_nan(warmth), tf.zeros_like(warmth), warmth)
+            old = tf.where(tf.equal(columns["model"], "A10"), 1.0, 0.0)
+            score = warmth / 50 + columns["operating_hours"] / 1e5 - tf.cast(old, tf.float64)
+            score += columns["errors_error_id_count_3d"] / 10
+            probabilities = tf.cast(tf.math.sigmoid(score - 1), tf.float32)
+            classes = tf.cast(probabilities >= 0.5, tf.int64)
+            return {"probabilities": probabilities, "classes": classes}
+
+    model = Model()
+    staged = folder / f"staged-{version}"
+    tf.saved_model.save(model, str(staged), signatures={"predict_columns": model.predict_columns})
+    return staged.rename(folder / str(version))
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory) -> pathlib.Path:
+    """A model's folder with version 7."""
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder, 7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(model_folder, tmp_path_factory):
+    """The embedded server over that model: the ports of REST and gRPC."""
+    scratch = tmp_path_factory.mktemp("server")
+    ready = scratch / "ready.json"
+    command = [sys.executable, "-m", "serving.server.process"]
+    command += ["--model-name", MODEL, "--model-base-path", str(model_folder)]
+    command += ["--port", "0", "--rest-api-port", "0", "--ready-file", str(ready)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    with (scratch / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 120
+        while not ready.exists():
+            assert process.poll() is None, (scratch / "log").read_text()
+            assert time.monotonic() < deadline, (scratch / "log").read_text()
+            time.sleep(0.05)
+        yield json.loads(ready.read_text())
+    finally:
+        process.terminate()
+        process.wait(30)
