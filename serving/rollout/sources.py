@@ -8,7 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from serving.rollout.counters import MetricsError, Names, Reading, collect
 
-EMBEDDED = Names(requests=":tensorflow:serving:request_count", latency="serving_request_seconds")
+EMBEDDED = Names(
+    requests="serving_request_seconds_count",
+    latency="serving_request_seconds",
+    invalid="serving_invalid_answers",
+)
 """The embedded server's, as serving/server/metrics.py names them."""
 TENSORFLOW_SERVING = Names(
     requests=":tensorflow:serving:request_count",

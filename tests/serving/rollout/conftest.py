@@ -5,14 +5,14 @@ import json
 import threading
 from pathlib import Path
 
-import prometheus_client
+import numpy as np
 import pytest
 
 from serving.releases import Releases
-from serving.rollout.sources import EMBEDDED
+from serving.server.metrics import Metrics
 
 MODEL = "plant"
-EDGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+NAN = {"probability": np.array([0.5, np.nan], np.float32)}
 
 
 class Users:
@@ -22,6 +22,7 @@ class Users:
       per_scrape: how many requests came.
       seconds: a request's latency, by version; 4 ms otherwise.
       errors: one of how many fails, by version.
+      invalid: one of how many answers has a NaN, by version.
       page: gives another page instead, from its own text.
       status: of HTTP.
       available: what the server has loaded; all if None.
@@ -32,6 +33,7 @@ class Users:
         self.per_scrape = 1000
         self.seconds: dict[int, float] = {}
         self.errors: dict[int, int] = {}
+        self.invalid: dict[int, int] = {}
         self.page = lambda text: text
         self.status = 200
         self.available: set[int] | None = None
@@ -40,18 +42,8 @@ class Users:
 
     def restart(self) -> None:
         """A new process: every counter begins anew."""
-        self.registry = prometheus_client.CollectorRegistry()
-        names = ("model_name", "version", "status")
-        self.requests = prometheus_client.Counter(
-            EMBEDDED.requests, "requests", names, registry=self.registry
-        )
-        self.latency = prometheus_client.Histogram(
-            EMBEDDED.latency,
-            "latency",
-            ("model_name", "version"),
-            buckets=EDGES,
-            registry=self.registry,
-        )
+        self.metrics = Metrics()
+        self.metrics.models = {MODEL}
 
     def answer(self) -> None:
         """Lets requests come."""
@@ -61,14 +53,14 @@ class Users:
             self.sent[version] = count = self.sent.get(version, 0) + 1
             fails = version in self.errors and count % self.errors[version] == 0
             status = "INTERNAL" if fails else "OK"
-            self.requests.labels(MODEL, str(version), status).inc()
-            if not fails:
-                seconds = self.seconds.get(version, 0.004)
-                self.latency.labels(MODEL, str(version)).observe(seconds)
+            seconds = 0.0001 if fails else self.seconds.get(version, 0.004)
+            self.metrics.observe_request(MODEL, version, status, seconds, "REST")
+            if version in self.invalid and count % self.invalid[version] == 0:
+                self.metrics.observe_answer(MODEL, version, NAN)
 
     def text(self) -> str:
         self.answer()
-        return self.page(prometheus_client.generate_latest(self.registry).decode())
+        return self.page(self.metrics.exposition().decode())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

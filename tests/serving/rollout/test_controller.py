@@ -95,6 +95,10 @@ def failing(users):
     users.errors[2] = 10
 
 
+def answers_nan(users):
+    users.invalid[2] = 5
+
+
 def missing(users):
     users.status = 500
 
@@ -127,8 +131,9 @@ def vanished(users):
         (slow, "p99 is up to 100 ms: 50 ms are allowed"),
         (slower_than_stable, "mean latency is"),
         (failing, "% errors"),
+        (answers_nan, "% of its answers are NaN or infinite"),
         (missing, "no metrics for [67] s: .*500"),
-        (empty, "no metrics for [67] s: no :tensorflow"),
+        (empty, "no metrics for [67] s: no serving_request_seconds_count of plant"),
         (garbage, "no metrics for [67] s: "),
         (nan, "no metrics for [67] s: .* is nan"),
         (vanished, "no metrics for [67] s: version 2 is no longer"),
