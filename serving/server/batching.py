@@ -1,0 +1,321 @@
+"""Runs the rows of several requests as one, and bounds what waits.
+
+Adaptive unless told otherwise: a request runs at once on an idle thread, and what queues up while
+all threads are busy makes the next batch. With BatchingParameters the queue behaves as TensorFlow's
+shared_batch_scheduler.h does.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+
+from serving.server.batches import Arrays, Task, run_batch
+from serving.server.errors import ServingError
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_FULL = "The batch scheduling queue to which this task was submitted is full"
+_LATE = "Run() timeout exceeded while waiting in batching queue"
+_SMALLEST = {
+    "max_batch_size": 1,
+    "batch_timeout_micros": 0,
+    "max_enqueued_batches": 1,
+    "num_batch_threads": 1,
+    "max_execution_batch_size": 1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchingParameters:
+    """TensorFlow Serving's session_bundle_config.proto, with its defaults.
+
+    Attributes:
+      max_batch_size: rows of a batch, and of a request.
+      batch_timeout_micros: how long a batch that is not full waits for more.
+      max_enqueued_batches: the queue's bound.
+      num_batch_threads: how many batches run at a time, of all models together.
+      thread_pool_name: a label of the metrics.
+      allowed_batch_sizes: a batch is padded to the next of these; none for any size.
+      enable_large_batch_splitting: requests of up to ``max_batch_size`` rows are cut into batches
+        of ``max_execution_batch_size``.
+      max_execution_batch_size: rows of a batch where requests are split.
+
+    Raises:
+      ValueError: naming the field, its value and the rule.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = CORES
+    thread_pool_name: str = "batch_threads"
+    allowed_batch_sizes: tuple[int, ...] = ()
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ValueError(f"{name} is {value}: expected {smallest} or more")
+        if self.enable_large_batch_splitting and self.batch_rows > self.max_batch_size:
+            raise ValueError(
+                f"max_execution_batch_size is {self.batch_rows}: expected no more than "
+                f"max_batch_size, {self.max_batch_size}"
+            )
+        sizes = self.allowed_batch_sizes
+        if list(sizes) != sorted({size for size in sizes if size > 0}):
+            raise ValueError(
+                f"allowed_batch_sizes entries must be monotonically increasing; got {list(sizes)}"
+            )
+        if sizes and sizes[-1] != self.batch_rows:
+            limit = (
+                "max_execution_batch_size"
+                if self.enable_large_batch_splitting
+                else "max_batch_size"
+            )
+            raise ValueError(
+                f"Last entry in allowed_batch_sizes must match {limit}; last entry was "
+                f"{sizes[-1]}; expected {self.batch_rows}"
+            )
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of the largest batch that is run."""
+        if self.enable_large_batch_splitting and self.max_execution_batch_size is not None:
+            return self.max_execution_batch_size
+        return self.max_batch_size
+
+
+ADAPTIVE = BatchingParameters(max_batch_size=128, max_enqueued_batches=32)
+"""Without a file. Requests larger than a batch run by themselves instead of being refused."""
+
+
+class Queue:
+    """What waits for one signature of one version.
+
+    Args:
+      scheduler: runs the batches.
+      run: the signature: inputs by name to outputs by name; called in a thread.
+      model: the model's name, for metrics.
+      batched: whether the signature takes the rows of several requests at once.
+    """
+
+    def __init__(
+        self,
+        scheduler: "Scheduler",
+        run: Callable[[Mapping[str, np.ndarray]], Arrays],
+        model: str,
+        batched: bool,
+    ) -> None:
+        self.run, self.model, self.batched = run, model, batched
+        self.tasks: collections.deque[Task] = collections.deque()
+        self.rows = 0
+        self._scheduler = scheduler
+
+    async def ask(self, inputs: Mapping[str, np.ndarray], deadline: float | None) -> Arrays:
+        """Waits for the outputs of one request.
+
+        Args:
+          inputs: by name, the batch as dimension 0.
+          deadline: a ``time.monotonic()`` value.
+
+        Raises:
+          ServingError: UNAVAILABLE if the queue is full, DEADLINE_EXCEEDED, INVALID_ARGUMENT for
+            what cannot be batched, or what the model failed with.
+        """
+        parameters, strict = self._scheduler.parameters, self._scheduler.strict
+        rows = _rows(inputs)
+        if strict and self.batched:
+            _check(inputs, rows, parameters)
+        whole = rows is not None and self.batched
+        count = rows if rows is not None and whole else 1
+        self._admit(count)
+        limit = parameters.batch_rows
+        if not (parameters.enable_large_batch_splitting and whole and count > limit):
+            return await self._submit(inputs, count, whole, deadline)
+        cuts = range(0, count, limit)
+        parts = await asyncio.gather(
+            *(
+                self._submit(
+                    {name: array[cut : cut + limit] for name, array in inputs.items()},
+                    min(limit, count - cut),
+                    True,
+                    deadline,
+                )
+                for cut in cuts
+            )
+        )
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _admit(self, rows: int) -> None:
+        parameters = self._scheduler.parameters
+        capacity = parameters.max_enqueued_batches * parameters.batch_rows
+        if not self._scheduler.strict and not self.rows:
+            return
+        if self.rows + rows > capacity:
+            self._sweep()
+        if self.rows + rows > capacity:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, _FULL)
+
+    def _sweep(self) -> None:
+        """Forgets tasks whose clients have left or whose deadlines have passed."""
+        self.tasks = collections.deque(task for task in self.tasks if not task.future.done())
+        self.rows = sum(task.rows for task in self.tasks)
+
+    def _submit(
+        self, inputs: Mapping[str, np.ndarray], rows: int, whole: bool, deadline: float | None
+    ) -> "asyncio.Future[Arrays]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Arrays] = loop.create_future()
+        now = time.monotonic()
+        key = tuple((name, array.shape[1:]) for name, array in inputs.items()) if whole else None
+        task = Task(inputs, rows, key, future, now)
+        if deadline is not None:
+            if deadline <= now:
+                raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE)
+            task.timer = loop.call_later(deadline - now, _expire, future)
+        self.tasks.append(task)
+        self.rows += rows
+        self._scheduler.wake(self)
+        return future
+
+    def take(self, limit: int) -> list[Task]:
+        """Takes the tasks of the next batch: neighbours that fit together, up to ``limit`` rows."""
+        batch: list[Task] = []
+        rows = 0
+        while self.tasks:
+            task = self.tasks[0]
+            if not task.future.done():
+                alike = not batch or (task.key is not None and task.key == batch[0].key)
+                if not alike or (batch and rows + task.rows > limit):
+                    break
+                batch.append(task)
+                rows += task.rows
+            self.tasks.popleft()
+            self.rows -= task.rows
+        return batch
+
+
+class Scheduler:
+    """Shares threads between the queues of all models.
+
+    Args:
+      parameters: None for adaptive batching.
+      threads: how many batches run at a time where ``parameters`` does not say.
+      observe: is told of each batch: model, seconds that its tasks waited, seconds that it ran.
+    """
+
+    def __init__(
+        self,
+        parameters: BatchingParameters | None,
+        threads: int,
+        observe: Callable[[str, Sequence[float], float], None],
+    ) -> None:
+        self.strict = parameters is not None
+        self.parameters = parameters or ADAPTIVE
+        self._free = parameters.num_batch_threads if parameters else threads
+        self._pool = ThreadPoolExecutor(self._free, self.parameters.thread_pool_name)
+        self._observe = observe
+        self._ready: dict[Queue, None] = {}
+        self._pumping = False
+
+    def wake(self, queue: Queue) -> None:
+        """Says that a queue has work."""
+        self._ready.setdefault(queue)
+        if not self._pumping and self._free:
+            # Not at once: all requests that this turn of the event loop brings make one batch.
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def close(self) -> None:
+        """Ends the threads once they are idle."""
+        self._pool.shutdown(wait=True)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        loop = asyncio.get_running_loop()
+        limit, timeout = self.parameters.batch_rows, self.parameters.batch_timeout_micros / 1e6
+        waits: list[float] = []
+        for queue in list(self._ready):
+            if not self._free:
+                break
+            if timeout and queue.tasks and queue.rows < limit:
+                left = queue.tasks[0].since + timeout - time.monotonic()
+                if left > 0:
+                    waits.append(left)
+                    continue
+            del self._ready[queue]
+            batch = queue.take(limit)
+            if queue.tasks:
+                self._ready[queue] = None  # behind the others
+            if batch:
+                self._free -= 1
+                self._pool.submit(self._work, loop, queue, batch)
+        if self._free and any(queue.rows >= limit or not timeout for queue in self._ready):
+            self.wake(next(iter(self._ready)))
+        elif waits:
+            loop.call_later(min(waits), self._pump)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, queue: Queue, batch: list[Task]) -> None:
+        begin = time.monotonic()
+        sizes = self.parameters.allowed_batch_sizes if queue.batched else ()
+        answers = run_batch(queue.run, batch, sizes)
+        seconds = time.monotonic() - begin
+        loop.call_soon_threadsafe(self._finish, queue, batch, answers, begin, seconds)
+
+    def _finish(
+        self,
+        queue: Queue,
+        batch: list[Task],
+        answers: Sequence[Arrays | Exception],
+        begin: float,
+        seconds: float,
+    ) -> None:
+        self._free += 1
+        for task, answer in zip(batch, answers, strict=True):
+            if task.timer is not None:
+                task.timer.cancel()
+            if task.future.done():
+                continue
+            if isinstance(answer, Exception):
+                task.future.set_exception(answer)
+            else:
+                task.future.set_result(answer)
+        self._observe(queue.model, [begin - task.since for task in batch], seconds)
+        if self._ready and not self._pumping:
+            self._pump()
+
+
+def _rows(inputs: Mapping[str, np.ndarray]) -> int | None:
+    """The rows that all inputs have, or None if they differ or one has no dimension."""
+    rows = {array.shape[0] if array.ndim else None for array in inputs.values()}
+    return rows.pop() if len(rows) == 1 else None
+
+
+def _check(
+    inputs: Mapping[str, np.ndarray], rows: int | None, parameters: BatchingParameters
+) -> None:
+    invalid = grpc.StatusCode.INVALID_ARGUMENT
+    if any(not array.ndim for array in inputs.values()):
+        raise ServingError(invalid, "Batching Run() input tensors must have at least one dimension")
+    if rows is None:
+        raise ServingError(
+            invalid, "Batching Run() input tensors must have equal 0th-dimension size"
+        )
+    if rows > parameters.max_batch_size:
+        raise ServingError(
+            invalid,
+            f"Task size {rows} is larger than maximum input batch size {parameters.max_batch_size}",
+        )
+
+
+def _expire(future: "asyncio.Future[Arrays]") -> None:
+    if not future.done():
+        future.set_exception(ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, _LATE))

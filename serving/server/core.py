@@ -1,0 +1,391 @@
+"""Models by name: which version answers a request, and the answer."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import prometheus_client
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.rollout.traffic import Traffic
+from serving.server.batching import CORES, BatchingParameters, Queue, Scheduler
+from serving.server.config_files import check_models
+from serving.server.errors import ServingError
+from serving.server.metrics import Metrics
+from serving.server.models import Model
+from serving.server.servable import Servable, check_inputs
+from serving.server.signatures import DEFAULT, Signature
+from serving.server.versions import AVAILABLE, END, Version, Versions, to_status
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a request names.
+
+    Attributes:
+      model: the model.
+      version: None for the one that traffic, or else the newest available, says.
+      label: a version's label.
+      signature: "" for ``serving_default``.
+    """
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A model's outputs, and which version and signature made them."""
+
+    outputs: Mapping[str, np.ndarray]
+    model: str
+    version: int
+    signature: str
+
+
+class Core:
+    """Holds the models; used on one event loop.
+
+    Args:
+      config: the models.
+      batching: None for adaptive batching.
+      poll_seconds: how often the folders are looked at.
+      follow_seconds: how often ``traffic`` and ``served`` are asked.
+      max_load_retries: how often a failed load is tried again.
+      load_retry_seconds: between two tries; TensorFlow Serving waits a minute.
+      threads: how many batches run at a time.
+      intra_threads: threads within an operation.
+      inter_threads: threads between operations; -1 for the one that calls.
+      traffic: by model, how requests without a version are split; None where it says nothing.
+      served: by model, the versions to hold where ``traffic`` decides, newest first or not.
+      registry: for metrics.
+
+    Raises:
+      ValueError: if the configuration breaks a rule.
+    """
+
+    def __init__(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        *,
+        batching: BatchingParameters | None = None,
+        poll_seconds: float = 1.0,
+        follow_seconds: float = 0.1,
+        max_load_retries: int = 5,
+        load_retry_seconds: float = 1.0,
+        threads: int = CORES,
+        intra_threads: int = 1,
+        inter_threads: int = -1,
+        traffic: Callable[[str], Traffic | None] | None = None,
+        served: Callable[[str], Sequence[int]] | None = None,
+        registry: prometheus_client.CollectorRegistry | None = None,
+    ) -> None:
+        check_models(config)
+        self.metrics = Metrics(registry)
+        self._config = config
+        self._poll_seconds = poll_seconds
+        self._follow_seconds = min(follow_seconds, poll_seconds or follow_seconds)
+        self._retries = (max_load_retries, load_retry_seconds)
+        self._traffic, self._served = traffic, served
+        self._loader = ThreadPoolExecutor(1, "load")
+        self._load = functools.partial(
+            Servable, intra_threads=intra_threads, inter_threads=inter_threads
+        )
+        pool = batching.thread_pool_name if batching else "adaptive"
+        self._scheduler = Scheduler(
+            batching,
+            threads,
+            lambda model, waited, seconds: self.metrics.observe_batch(model, pool, waited, seconds),
+        )
+        self._models: dict[str, Model] = {}
+        self._removed: list[Versions] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._draining = False
+        self._under_way = 0
+
+    async def start(self) -> None:
+        """Begins to watch the folders; returns before anything is loaded."""
+        self._apply(self._config)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def wait_until_available(self, model: str, timeout: float) -> None:
+        """Waits until a model has a version that answers.
+
+        Args:
+          model: its name.
+          timeout: in seconds.
+
+        Raises:
+          ServingError: NOT_FOUND for an unknown model; the load's error as soon as every version
+            is given up; DEADLINE_EXCEEDED.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            versions = self._model(model).versions
+            if versions.available():
+                return
+            states = list(versions.all.values())
+            errors = [version.error for version in states if version.error is not None]
+            if errors and all(version.state == END for version in states):
+                raise errors[-1]
+            if time.monotonic() > deadline:
+                why = f": {errors[-1].message}" if errors else ""
+                raise ServingError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"{model} has no available version after {timeout:g} s{why}",
+                )
+            await asyncio.sleep(0.01)
+
+    async def predict(
+        self,
+        target: Target,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        output_filter: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Answer:
+        """Answers a request.
+
+        Args:
+          target: model, version and signature.
+          inputs: by name, the batch as dimension 0; strings as object arrays of bytes.
+          output_filter: the outputs to answer; all if empty.
+          deadline: a ``time.monotonic()`` value.
+
+        Raises:
+          ServingError: as TensorFlow Serving answers; see ``Queue.ask`` and ``check_inputs``.
+        """
+        if self._draining:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
+        model, version = self._find(target)
+        servable = version.servable
+        assert servable is not None
+        name = target.signature or DEFAULT
+        if name not in servable.signatures:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
+            )
+        check_inputs(servable, name, inputs)
+        signature = servable.signatures[name]
+        _check_outputs(signature, output_filter)
+        queue = model.queue(
+            version.number, name, functools.partial(self._queue, target.model, servable, name)
+        )
+        servable.enter()
+        self._under_way += 1
+        try:
+            outputs = await queue.ask(inputs, deadline)
+        finally:
+            self._under_way -= 1
+            servable.leave()
+        self.metrics.observe_answer(target.model, version.number, outputs)
+        if output_filter:
+            outputs = {alias: outputs[alias] for alias in output_filter}
+        return Answer(outputs, target.model, version.number, name)
+
+    def signatures(self, target: Target) -> tuple[int, Mapping[str, Signature]]:
+        """The version that a target means now, and its signatures.
+
+        Raises:
+          ServingError: if there is no such model, version or label.
+        """
+        _, version = self._find(target)
+        assert version.servable is not None
+        return version.number, version.servable.signatures
+
+    def signature_defs(
+        self, target: Target
+    ) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
+        """As ``signatures``, as the SavedModel has them."""
+        _, version = self._find(target)
+        assert version.servable is not None
+        return version.number, version.servable.definitions
+
+    def status(
+        self, model: str, version: int | None = None, label: str | None = None
+    ) -> list[get_model_status_pb2.ModelVersionStatus]:
+        """The states of one version or of all, newest first.
+
+        Raises:
+          ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
+        """
+        held = self._models.get(model)
+        if label is not None and version is None:
+            version = held.labels.get(label) if held is not None else None
+            if version is None:
+                raise _unknown_label(label)
+        if held is None or not held.versions.all:
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {model}"
+            )
+        found = held.versions.all
+        if version is None:
+            return [to_status(found[number]) for number in sorted(found, reverse=True)]
+        if version not in found:
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {model}"
+            )
+        return [to_status(found[version])]
+
+    async def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Replaces the whole list of models.
+
+        Args:
+          config: the new list. Where it breaks a rule nothing changes.
+
+        Raises:
+          ServingError: INVALID_ARGUMENT for a list that breaks a rule, FAILED_PRECONDITION for a
+            label that is moved to a version that does not answer.
+        """
+        try:
+            check_models(config)
+        except ValueError as error:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        for model in config.model_config_list.config:
+            held = self._models.get(model.name)
+            if held is not None:
+                held.check_labels(model)
+        self._apply(config)
+
+    async def drain(self, timeout: float) -> None:
+        """Takes no new requests and waits for those under way, up to ``timeout`` seconds."""
+        self._draining = True
+        deadline = time.monotonic() + timeout
+        while self._under_way and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Unloads everything."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        held = [*self._removed, *(model.versions for model in self._models.values())]
+        await asyncio.gather(*(versions.close() for versions in held))
+        self._models.clear()
+        self._scheduler.close()
+        self._loader.shutdown(wait=True)
+
+    def _apply(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        listed = {model.name: model for model in config.model_config_list.config}
+        for name in [name for name in self._models if name not in listed]:
+            self._remove(name)
+        for name, model in listed.items():
+            held = self._models.get(name)
+            if held is not None and held.versions.base != model.base_path:
+                self._remove(name)
+                held = None
+            if held is None:
+                held = self._models[name] = self._make(model)
+            held.take(model)
+            held.follow()
+            held.versions.poll()
+        self._config = config
+        self.metrics.models = set(listed)
+
+    def _make(self, config: model_server_config_pb2.ModelConfig) -> Model:
+        name = config.name
+
+        def served() -> Iterable[int]:
+            return () if self._served is None else self._served(name)
+
+        def traffic() -> Traffic | None:
+            return None if self._traffic is None else self._traffic(name)
+
+        def changed(version: Version) -> None:
+            self.metrics.set_state(name, version.number, version.state)
+            if version.state != AVAILABLE:
+                model.drop_queues(version.number)
+
+        def wanted(numbers: Iterable[int]) -> list[int]:
+            return model.wanted(numbers)
+
+        model = Model(
+            Versions(
+                name, config.base_path, wanted, self._loader, self._load, *self._retries, changed
+            ),
+            traffic,
+            served,
+        )
+        return model
+
+    def _remove(self, name: str) -> None:
+        versions = self._models.pop(name).versions
+        versions.remove()
+        self._removed.append(versions)
+
+    async def _watch(self) -> None:
+        polled = time.monotonic()
+        while True:
+            await asyncio.sleep(self._follow_seconds)
+            due = bool(self._poll_seconds) and time.monotonic() - polled >= self._poll_seconds
+            for model in list(self._models.values()):
+                if model.follow() or due:
+                    model.versions.poll()
+            if due:
+                polled = time.monotonic()
+
+    def _queue(self, model: str, servable: Servable, signature: str) -> Queue:
+        return Queue(
+            self._scheduler,
+            functools.partial(servable.run, signature),
+            model,
+            servable.signatures[signature].batched,
+        )
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({name})"
+            )
+        return self._models[name]
+
+    def _find(self, target: Target) -> tuple[Model, Version]:
+        model = self._models.get(target.model)
+        number = target.version
+        if number is None and target.label is not None:
+            number = None if model is None else model.labels.get(target.label)
+            if number is None:
+                raise _unknown_label(target.label)
+        if model is not None:
+            version = (
+                model.choose(random.random()) if number is None else model.versions.all.get(number)
+            )
+            if version is not None and version.state == AVAILABLE:
+                return model, version
+        request = (
+            f"Latest({target.model})" if number is None else f"Specific({target.model}, {number})"
+        )
+        raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}")
+
+
+def _unknown_label(label: str) -> ServingError:
+    return ServingError(
+        grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}"
+    )
+
+
+def _check_outputs(signature: Signature, output_filter: Sequence[str]) -> None:
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {{{','.join(sorted(signature.outputs))}}}.",
+            )
+    if len(set(output_filter)) != len(output_filter):
+        twice = next(alias for alias in output_filter if output_filter.count(alias) > 1)
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"duplicate output tensor alias: {twice}"
+        )
