@@ -17,7 +17,7 @@ from serving.server.json_text import invalid, quoted, type_name
 from serving.server.signatures import TensorInfo
 from serving.server.tensor_protos import MAX_RANK, STRING, dtype_name
 
-_BITS = {
+_BITS: dict[np.dtype, tuple[int, int]] = {
     np.dtype("int64"): (-(2**63), 2**63 - 1),
     np.dtype("uint32"): (0, 2**32 - 1),
     np.dtype("uint64"): (0, 2**64 - 1),

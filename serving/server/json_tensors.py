@@ -21,7 +21,7 @@ from serving.server.signatures import Signature, TensorInfo
 from serving.server.tensor_protos import MAX_RANK, STRING
 
 _SIGNED = {np.dtype(f"int{bits}") for bits in (8, 16, 32)} | {np.dtype("uint8")}
-_LIMITS = {
+_LIMITS: dict[np.dtype, tuple[int, int]] = {
     np.dtype("uint32"): (0, 2**32 - 1),
     np.dtype("uint64"): (0, 2**64 - 1),
     np.dtype("int64"): (-(2**63), 2**63 - 1),

@@ -97,7 +97,8 @@ def type_name(value: Any) -> str:
         return "True"
     if value is False:
         return "False"
-    return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")
+    names: dict[type, str] = {dict: "Object", list: "Array", str: "String"}
+    return names.get(type(value), "Number")
 
 
 def quoted(value: Any) -> str:

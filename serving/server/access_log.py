@@ -1,0 +1,128 @@
+"""One line of JSON a request, written by a thread of its own."""
+
+import dataclasses
+import datetime
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from serving.server.core import Core
+
+_QUEUED = 100_000
+_ID = 128
+_COUNTED = ("predict", "classify", "regress")
+
+
+@dataclasses.dataclass
+class Entry:
+    """What is told of a request.
+
+    Attributes:
+      api: REST or GRPC.
+      method: predict, classify, regress, status, metadata, reload; "" if it could not be told.
+      model: as the request names it.
+      version: the one that answered, or the one asked for.
+      signature: likewise.
+      status: the gRPC code's name, also for REST.
+      seconds: from the first byte of the body until the answer was made.
+      rows: the batch size; 0 where there is none.
+      request_id: the header ``x-request-id``, at most 128 characters.
+    """
+
+    api: str
+    method: str = ""
+    model: str = ""
+    version: int | None = None
+    signature: str = ""
+    status: str = "OK"
+    seconds: float = 0.0
+    rows: int = 0
+    request_id: str = ""
+
+
+class AccessLog:
+    """Writes entries in the order in which they come.
+
+    A disk that cannot follow costs lines, never requests: past 100,000 lines waiting, new ones are
+    dropped and their number is written once there is room.
+
+    Args:
+      path: a file, appended to; "-" for standard error; "" for no log.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._file: Any = None
+        self._dropped = 0
+        self._lines: queue.Queue[tuple[float, Entry] | None] = queue.Queue(_QUEUED)
+        if not path:
+            return
+        self._file = sys.stderr.buffer if path == "-" else Path(path).open("ab")  # noqa: SIM115
+        self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
+        self._thread.start()
+
+    def add(self, at: float, entry: Entry) -> None:
+        """Queues an entry.
+
+        Args:
+          at: when the request came, ``time.time()``.
+          entry: what is told of it; not to be changed afterwards.
+        """
+        if self._file is None:
+            return
+        try:
+            self._lines.put_nowait((at, entry))
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Writes what is queued and closes the file."""
+        if self._file is None:
+            return
+        self._lines.put(None)
+        self._thread.join()
+        if self._file is not sys.stderr.buffer:
+            self._file.close()
+        self._file = None
+
+    def _write(self) -> None:
+        last = False
+        while not last:
+            batch = [self._lines.get()]
+            while len(batch) < 1_000:
+                try:
+                    batch.append(self._lines.get_nowait())
+                except queue.Empty:
+                    break
+            last = batch[-1] is None
+            text = b"".join(_line(*item) for item in batch if item is not None)
+            if self._dropped:
+                text += orjson.dumps({"dropped": self._dropped}) + b"\n"
+                self._dropped = 0
+            self._file.write(text)
+            self._file.flush()
+
+
+def record(core: Core, access_log: AccessLog, at: float, entry: Entry) -> None:
+    """Counts a request in the metrics, if it was to a model's function, and logs it."""
+    if entry.method in _COUNTED:
+        # What was not found has no version, and must not make a time series a number tried.
+        version = None if entry.status == "NOT_FOUND" else entry.version
+        core.metrics.observe_request(
+            entry.model, version, entry.status, entry.seconds, entry.api, entry.method
+        )
+    access_log.add(at, entry)
+
+
+def _line(at: float, entry: Entry) -> bytes:
+    instant = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    text = {
+        "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **dataclasses.asdict(entry),
+        "seconds": round(entry.seconds, 6),
+        "request_id": entry.request_id[:_ID],
+    }
+    return orjson.dumps(text, default=str) + b"\n"
