@@ -86,6 +86,8 @@ def _one(
     timeout: float,
     show: bool,
 ) -> None:
+    if server.startswith("http"):
+        _do_without_pandas()
     from serving.online.client import PredictionClient
     from serving.online.features import FeatureReader
 
@@ -112,6 +114,12 @@ def _one(
             shown = features.table[name][0].as_py()
             text = shown.decode(errors="replace") if isinstance(shown, bytes) else shown
             console.print(f"  {name} {'-' if text is None else text}", markup=False)
+
+
+def _do_without_pandas() -> None:
+    # Arrow would import it to see whether a list of values is a series, which takes longer than all
+    # the rest of a prediction. Where the import fails, Arrow does without.
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
 
 
 def _print_sources(console: Console, spine: str, features: "Features", instant: int) -> None:

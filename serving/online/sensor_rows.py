@@ -96,27 +96,42 @@ class SensorReader:
         limits = [channel.stuck for channel in self._source.channels.values()]
         if not any(limits):
             return None
-        early = readings.filter(pc.less(readings["time"], need))
-        first: int | None = None
-        entities = pc.unique(entity_texts(_whole(readings["entity"]))).to_pylist()
-        texts = entity_texts(_whole(early["entity"]))
-        for entity in entities:
-            begins = self._index.earliest(entity)
-            mine = early.filter(pc.equal(texts, entity))
-            oldest = pc.min(mine["time"]).as_py() if len(mine) else reach
-            if begins is None or begins >= min(oldest, reach):
+        texts = entity_texts(_whole(readings["entity"]))
+        present = set(pc.unique(texts).to_pylist())
+        mask = pc.less(readings["time"], need)
+        early, owner = readings.filter(mask), texts.filter(_whole(mask))
+        times = _by_entity(owner, _whole(early["time"]), "min")
+        doubtful: set[str] = set()
+        for index, limit in enumerate(limits):
+            if limit is None:
                 continue
-            for index, limit in enumerate(limits):
-                if limit is None:
-                    continue
-                if self._source.layout == "long":
-                    column = mine.filter(pc.equal(mine["channel"], index))["value"]
-                else:
-                    column = mine[str(index)]
-                if pc.count_distinct(column.filter(pc.is_finite(column))).as_py() < 2:
-                    before = min(oldest, reach) - 1
-                    first = before if first is None else min(first, before)
-        return first
+            # Two values before the stretch: what holds at its begin began after the first of them.
+            distinct = _by_entity(owner, self._values(early, index), "count_distinct")
+            doubtful |= {entity for entity in present if distinct.get(entity, 0) < 2}
+        reached = {entity: min(times.get(entity, reach), reach) for entity in doubtful}
+        earlier = [
+            oldest
+            for entity, oldest in reached.items()
+            if (begins := self._index.earliest(entity)) is not None and begins < oldest
+        ]
+        return min(earlier) - 1 if earlier else None
+
+    def _values(self, readings: pa.Table, channel: int) -> pa.Array:
+        """A channel's values, null in rows without one."""
+        if self._source.layout == "long":
+            mine = _whole(pc.equal(readings["channel"], channel))
+            return pc.if_else(mine, _whole(readings["value"]), pa.scalar(None, pa.float64()))
+        values = _whole(readings[str(channel)])
+        return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+
+
+def _by_entity(entities: pa.Array, values: pa.Array, aggregate: str) -> dict[str, int]:
+    table = pa.table({"entity": entities, "value": values})
+    grouped = table.group_by("entity").aggregate([("value", aggregate)])
+    found = zip(
+        grouped["entity"].to_pylist(), grouped[f"value_{aggregate}"].to_pylist(), strict=True
+    )
+    return dict(found)
 
 
 def _readings(job: SensorJob, path: str, wanted: pa.Array | None) -> list[pa.RecordBatch]:
