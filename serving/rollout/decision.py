@@ -120,6 +120,12 @@ def _step(plan: Plan, trial: Trial, evidence: Evidence, lasted: float) -> Decisi
         wants.append(f"{lasted:.0f} of {step.min_seconds:g} s")
     if wants:
         return Decision("hold", ", ".join(wants))
+    doubt = _worse(plan.thresholds, evidence.canary, evidence.stable, 1)
+    if doubt:
+        action: Literal["hold", "roll back"] = (
+            "roll back" if lasted > plan.timeout_seconds else "hold"
+        )
+        return Decision(action, f"{doubt}; so far by fewer than {plan.thresholds.events} requests")
     return Decision(
         "advance",
         f"{count:.0f} requests in {lasted:.0f} s within every threshold",
@@ -128,24 +134,28 @@ def _step(plan: Plan, trial: Trial, evidence: Evidence, lasted: float) -> Decisi
 
 
 def _breach(thresholds: Thresholds, evidence: Evidence) -> str:
-    whole = _worse(thresholds, evidence.canary, evidence.stable)
-    return whole or _worse(thresholds, evidence.recent_canary, evidence.recent_stable)
+    events = thresholds.events
+    whole = _worse(thresholds, evidence.canary, evidence.stable, events)
+    return whole or _worse(thresholds, evidence.recent_canary, evidence.recent_stable, events)
 
 
-def _worse(limit: Thresholds, canary: Tally, stable: Tally) -> str:
+def _worse(limit: Thresholds, canary: Tally, stable: Tally, events: int) -> str:
     if canary.requests < limit.judge_after:
         return ""
-    if canary.fault_share > limit.error_share:
+    faults = canary.errors - canary.client_errors
+    if faults >= events and canary.fault_share > limit.error_share:
         return f"{canary.fault_share:.2%} errors: {limit.error_share:.2%} are allowed"
     if canary.invalid_share > limit.invalid_share:
         return f"{canary.invalid_share:.2%} of its answers are NaN or infinite"
     if canary.measured >= limit.judge_after:
         p99, mean = canary.quantile_ms(0.99), canary.mean_ms
-        if p99 is not None and p99 > limit.p99_ms * (1 + 1e-9):
+        slow = canary.over_ms(limit.p99_ms)
+        if slow >= events and p99 is not None and p99 > limit.p99_ms * (1 + 1e-9):
             return f"p99 is up to {p99:g} ms: {limit.p99_ms:g} ms are allowed"
         reference = stable.mean_ms if stable.measured >= limit.judge_after else None
         if (
             mean is not None
+            and canary.measured >= 5 * limit.judge_after
             and reference is not None
             and mean > limit.slower_by * reference
             and mean - reference > limit.slower_floor_ms
@@ -156,7 +166,7 @@ def _worse(limit: Thresholds, canary: Tally, stable: Tally) -> str:
             )
     if stable.requests >= limit.judge_after:
         more = canary.error_share - stable.error_share
-        if more > limit.more_errors:
+        if canary.errors >= events and more > limit.more_errors:
             return (
                 f"{canary.error_share:.2%} errors, the stable version has "
                 f"{stable.error_share:.2%}: {limit.more_errors:.2%} more are allowed"

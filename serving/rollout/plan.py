@@ -41,7 +41,10 @@ class Thresholds:
         least ``slower_floor_ms`` longer.
       slower_floor_ms: a difference below this is noise.
       invalid_share: answers with NaN or infinities among its requests, where they are counted.
-      judge_after: how many requests it takes to judge a share or a latency at all.
+      judge_after: how many requests it takes to judge a share or a latency at all; a mean takes
+        five times as many, as one request can spoil it.
+      events: how many errors or slow requests it takes for a rollback. Fewer hold the step until
+        more requests tell, or its time is out.
     """
 
     p99_ms: float = 50.0
@@ -51,6 +54,7 @@ class Thresholds:
     slower_floor_ms: float = 5.0
     invalid_share: float = 0.0
     judge_after: int = 20
+    events: int = 3
 
     def __post_init__(self) -> None:
         for name in ("p99_ms", "slower_by"):
@@ -61,8 +65,9 @@ class Thresholds:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}: expected 0 to 1")
-        if self.judge_after < 1:
-            raise ValueError(f"judge_after is {self.judge_after}: expected at least 1")
+        for name in ("judge_after", "events"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: expected at least 1")
 
 
 @dataclasses.dataclass(frozen=True)

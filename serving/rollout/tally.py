@@ -69,6 +69,11 @@ class Tally:
         rank = share * self.measured
         return next(edge for edge, count in sorted(self.buckets.items()) if count >= rank) * 1000
 
+    def over_ms(self, limit: float) -> float:
+        """How many requests took longer than so many milliseconds, or may have."""
+        under = [n for edge, n in self.buckets.items() if edge * 1000 <= limit * (1 + 1e-9)]
+        return self.measured - max(under, default=0.0)
+
     def plus(self, other: "Tally") -> "Tally":
         """Both together. Of histograms with different edges only the common ones are kept."""
         counts = {name: getattr(self, name) + getattr(other, name) for name in _COUNTS}

@@ -94,6 +94,20 @@ def test_one_slow_request_in_a_hundred_is_not_more_than_the_99th():
         assert decide(PLAN, at(), evidence, 1060.0).action == action
 
 
+def test_two_bad_requests_hold_and_three_roll_back():
+    """On a busy machine one request in twenty may be slow for no fault of the version."""
+    for name in ("errors", "slow"):
+        for count, now, action in (
+            (2, 1060.0, "hold"),
+            (2, 1601.0, "roll back"),
+            (3, 1001.0, "roll back"),
+        ):
+            evidence = dataclasses.replace(
+                GOOD, canary=tally(120, **{name: count}), recent_canary=Tally()
+            )
+            assert decide(PLAN, at(), evidence, now).action == action, (name, count, now)
+
+
 def test_nonsense_that_clients_send_to_both_is_not_the_versions_fault():
     both = tally(client_errors=300)
     evidence = Evidence(both, both, both, both, 1060.0)
@@ -197,6 +211,7 @@ def test_laws_of_every_decision(evidence, standing, now):
         (lambda: Thresholds(p99_ms=math.nan), "p99_ms is nan"),
         (lambda: Thresholds(error_share=2), "error_share is 2"),
         (lambda: Thresholds(judge_after=0), "judge_after is 0"),
+        (lambda: Thresholds(events=0), "events is 0"),
         (lambda: Traffic(1, None, 5), "there is no canary"),
         (lambda: Traffic(1, 2, 101), "percent is 101"),
     ],
