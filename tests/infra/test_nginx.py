@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import contextlib
-import http.client
 import json
 import math
 import shutil
@@ -17,6 +16,7 @@ import pytest
 
 from tests.infra.conftest import INFRA
 from tests.infra.nginx import ModelServer, Nginx
+from tests.infra.rest_client import URL, RestClient
 
 pytestmark = [
     pytest.mark.services,
@@ -28,7 +28,6 @@ pytestmark = [
 ]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-URL = "/v1/models/m:predict"
 SERVICE_CONFIG = (INFRA / "serving/grpc-service-config.json").read_text()
 STABLE = ("serving-stable-1", "serving-stable-2")
 CANARY = "serving-canary-1"
@@ -49,48 +48,6 @@ def nginx(servers: dict[str, ModelServer]) -> Iterator[Nginx]:
     ports = {name: server.ports for name, server in servers.items()}
     with Nginx({name: ports[name] for name in STABLE}, {CANARY: ports[CANARY]}) as started:
         yield started
-
-
-class RestClient:
-    """Keeps a connection, and sends again on a new one what a kept one was closed on.
-
-    That is RFC 9112 section 9.3.1: a server may close a kept connection at any time, and a client
-    repeats what is safe to repeat.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._connection: http.client.HTTPConnection | None = None
-
-    def __call__(
-        self, body: str = "{}", headers: dict[str, str] | None = None, path: str = URL
-    ) -> tuple[int, bytes, dict[str, str]]:
-        kept = self._connection
-        try:
-            return self._send(body, headers or {}, path)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            if kept is None:
-                raise
-            self.close()
-            return self._send(body, headers or {}, path)
-
-    def _send(
-        self, body: str, headers: dict[str, str], path: str
-    ) -> tuple[int, bytes, dict[str, str]]:
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        self._connection.request("POST", path, body, headers)
-        response = self._connection.getresponse()
-        answer = response.status, response.read(), dict(response.headers)
-        if response.will_close:
-            self.close()
-        return answer
-
-    def close(self) -> None:
-        """Closes the connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
 
 
 @contextlib.contextmanager
