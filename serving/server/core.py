@@ -1,13 +1,10 @@
 """Models by name: which version answers a request, and the answer."""
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
-import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -18,30 +15,15 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.rollout.traffic import Traffic
 from serving.server.batching import CORES, BatchingParameters, Queue, Scheduler
+from serving.server.catalog import Catalog, Target
 from serving.server.config_files import check_models
 from serving.server.errors import ServingError
 from serving.server.metrics import Metrics
-from serving.server.models import Model
 from serving.server.servable import Servable, check_inputs
 from serving.server.signatures import DEFAULT, Signature
-from serving.server.versions import AVAILABLE, END, Version, Versions, to_status
+from serving.server.versions import END
 
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What a request names.
-
-    Attributes:
-      model: the model.
-      version: None for the one that traffic, or else the newest available, says.
-      label: a version's label.
-      signature: "" for ``serving_default``.
-    """
-
-    model: str
-    version: int | None = None
-    label: str | None = None
-    signature: str = ""
+__all__ = ["Answer", "Core", "Target"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +76,14 @@ class Core:
         check_models(config)
         self.metrics = Metrics(registry)
         self._config = config
-        self._poll_seconds = poll_seconds
-        self._follow_seconds = min(follow_seconds, poll_seconds or follow_seconds)
-        self._retries = (max_load_retries, load_retry_seconds)
-        self._traffic, self._served = traffic, served
-        self._loader = ThreadPoolExecutor(1, "load")
-        self._load = functools.partial(
-            Servable, intra_threads=intra_threads, inter_threads=inter_threads
+        self._catalog = Catalog(
+            functools.partial(Servable, intra_threads=intra_threads, inter_threads=inter_threads),
+            self.metrics,
+            poll_seconds,
+            follow_seconds,
+            (max_load_retries, load_retry_seconds),
+            traffic,
+            served,
         )
         pool = batching.thread_pool_name if batching else "adaptive"
         self._scheduler = Scheduler(
@@ -108,16 +91,12 @@ class Core:
             threads,
             lambda model, waited, seconds: self.metrics.observe_batch(model, pool, waited, seconds),
         )
-        self._models: dict[str, Model] = {}
-        self._removed: list[Versions] = []
-        self._watching: asyncio.Task[None] | None = None
         self._draining = False
         self._under_way = 0
 
     async def start(self) -> None:
         """Begins to watch the folders; returns before anything is loaded."""
-        self._apply(self._config)
-        self._watching = asyncio.create_task(self._watch())
+        self._catalog.start(self._config)
 
     async def wait_until_available(self, model: str, timeout: float) -> None:
         """Waits until a model has a version that answers.
@@ -132,7 +111,7 @@ class Core:
         """
         deadline = time.monotonic() + timeout
         while True:
-            versions = self._model(model).versions
+            versions = self._catalog.model(model).versions
             if versions.available():
                 return
             states = list(versions.all.values())
@@ -168,7 +147,7 @@ class Core:
         """
         if self._draining:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
-        model, version = self._find(target)
+        model, version = self._catalog.find(target)
         servable = version.servable
         assert servable is not None
         name = target.signature or DEFAULT
@@ -200,7 +179,7 @@ class Core:
         Raises:
           ServingError: if there is no such model, version or label.
         """
-        _, version = self._find(target)
+        _, version = self._catalog.find(target)
         assert version.servable is not None
         return version.number, version.servable.signatures
 
@@ -208,7 +187,7 @@ class Core:
         self, target: Target
     ) -> tuple[int, Mapping[str, meta_graph_pb2.SignatureDef]]:
         """As ``signatures``, as the SavedModel has them."""
-        _, version = self._find(target)
+        _, version = self._catalog.find(target)
         assert version.servable is not None
         return version.number, version.servable.definitions
 
@@ -220,23 +199,7 @@ class Core:
         Raises:
           ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
-        held = self._models.get(model)
-        if label is not None and version is None:
-            version = held.labels.get(label) if held is not None else None
-            if version is None:
-                raise _unknown_label(label)
-        if held is None or not held.versions.all:
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {model}"
-            )
-        found = held.versions.all
-        if version is None:
-            return [to_status(found[number]) for number in sorted(found, reverse=True)]
-        if version not in found:
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {model}"
-            )
-        return [to_status(found[version])]
+        return self._catalog.status(model, version, label)
 
     async def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
         """Replaces the whole list of models.
@@ -248,15 +211,7 @@ class Core:
           ServingError: INVALID_ARGUMENT for a list that breaks a rule, FAILED_PRECONDITION for a
             label that is moved to a version that does not answer.
         """
-        try:
-            check_models(config)
-        except ValueError as error:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-        for model in config.model_config_list.config:
-            held = self._models.get(model.name)
-            if held is not None:
-                held.check_labels(model)
-        self._apply(config)
+        self._catalog.replace(config)
 
     async def drain(self, timeout: float) -> None:
         """Takes no new requests and waits for those under way, up to ``timeout`` seconds."""
@@ -267,74 +222,8 @@ class Core:
 
     async def stop(self) -> None:
         """Unloads everything."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-        held = [*self._removed, *(model.versions for model in self._models.values())]
-        await asyncio.gather(*(versions.close() for versions in held))
-        self._models.clear()
+        await self._catalog.close()
         self._scheduler.close()
-        self._loader.shutdown(wait=True)
-
-    def _apply(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        listed = {model.name: model for model in config.model_config_list.config}
-        for name in [name for name in self._models if name not in listed]:
-            self._remove(name)
-        for name, model in listed.items():
-            held = self._models.get(name)
-            if held is not None and held.versions.base != model.base_path:
-                self._remove(name)
-                held = None
-            if held is None:
-                held = self._models[name] = self._make(model)
-            held.take(model)
-            held.follow()
-            held.versions.poll()
-        self._config = config
-        self.metrics.models = set(listed)
-
-    def _make(self, config: model_server_config_pb2.ModelConfig) -> Model:
-        name = config.name
-
-        def served() -> Iterable[int]:
-            return () if self._served is None else self._served(name)
-
-        def traffic() -> Traffic | None:
-            return None if self._traffic is None else self._traffic(name)
-
-        def changed(version: Version) -> None:
-            self.metrics.set_state(name, version.number, version.state)
-            if version.state != AVAILABLE:
-                model.drop_queues(version.number)
-
-        def wanted(numbers: Iterable[int]) -> list[int]:
-            return model.wanted(numbers)
-
-        model = Model(
-            Versions(
-                name, config.base_path, wanted, self._loader, self._load, *self._retries, changed
-            ),
-            traffic,
-            served,
-        )
-        return model
-
-    def _remove(self, name: str) -> None:
-        versions = self._models.pop(name).versions
-        versions.remove()
-        self._removed.append(versions)
-
-    async def _watch(self) -> None:
-        polled = time.monotonic()
-        while True:
-            await asyncio.sleep(self._follow_seconds)
-            due = bool(self._poll_seconds) and time.monotonic() - polled >= self._poll_seconds
-            for model in list(self._models.values()):
-                if model.follow() or due:
-                    model.versions.poll()
-            if due:
-                polled = time.monotonic()
 
     def _queue(self, model: str, servable: Servable, signature: str) -> Queue:
         return Queue(
@@ -343,37 +232,6 @@ class Core:
             model,
             servable.signatures[signature].batched,
         )
-
-    def _model(self, name: str) -> Model:
-        if name not in self._models:
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({name})"
-            )
-        return self._models[name]
-
-    def _find(self, target: Target) -> tuple[Model, Version]:
-        model = self._models.get(target.model)
-        number = target.version
-        if number is None and target.label is not None:
-            number = None if model is None else model.labels.get(target.label)
-            if number is None:
-                raise _unknown_label(target.label)
-        if model is not None:
-            version = (
-                model.choose(random.random()) if number is None else model.versions.all.get(number)
-            )
-            if version is not None and version.state == AVAILABLE:
-                return model, version
-        request = (
-            f"Latest({target.model})" if number is None else f"Specific({target.model}, {number})"
-        )
-        raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}")
-
-
-def _unknown_label(label: str) -> ServingError:
-    return ServingError(
-        grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}"
-    )
 
 
 def _check_outputs(signature: Signature, output_filter: Sequence[str]) -> None:

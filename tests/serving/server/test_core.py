@@ -167,7 +167,7 @@ def test_an_unloaded_version_is_freed(save, tmp_path):
         save(tmp_path, 1)
         async with running(tmp_path) as core:
             await ask(core)
-            version = core._models[MODEL].versions.all[1]
+            version = core._catalog.model(MODEL).versions.all[1]
             servable = weakref.ref(version.servable)
             graph = weakref.ref(version.servable._session.graph)
             save(tmp_path, 2, 3.0)
