@@ -34,7 +34,7 @@ test: ## run every test that needs only PyPI (ARGS="-k sensor")
 	@$(DEV)
 	@$(PY) -m pytest -m "not services" $(ARGS)
 
-test-services: ## install MariaDB from Debian's packages and run the tests that need it
+test-services: ## install MariaDB, nginx and Prometheus from Debian's packages and run the tests that need them
 	@$(DEV)
 	@infra/environment/install_services.sh
 	@$(PY) -m pytest -m services $(ARGS)

@@ -19,6 +19,11 @@ _VERBS = {
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),
     "schema": ("pipeline.schema:command", "Infer, compare and accept the data's schema."),
     "versions": ("pipeline.versions:command", "List the model's released versions."),
+    "promote": ("pipeline.releases:promote", "Make a version the one that serves."),
+    "rollback": ("pipeline.releases:rollback", "Take the newest change of what serves back."),
+    "rollout": ("pipeline.rollout:command", "Move traffic to a new version by its metrics."),
+    "serve": ("pipeline.serve:command", "Serve the released versions on this machine."),
+    "predict": ("pipeline.predict:command", "Ask for an entity's prediction, or for many."),
 }
 
 

@@ -22,6 +22,7 @@ from components.model_evaluator.component import Evaluator
 from components.model_evaluator.config import eval_config
 from components.point_in_time_join.component import PointInTimeJoin
 from components.sensor_example_gen.component import SensorExampleGen
+from components.serving_gate.component import ServingGate
 from components.sql_example_gen.component import SqlExampleGen
 from components.version_pusher.component import VersionPusher
 from pipeline import fingerprint
@@ -127,14 +128,22 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         ),
         code=fingerprint.component("model_evaluator"),
     )
+    served = ServingGate(
+        model=trained.outputs["model"],
+        examples=joined.outputs["examples"],
+        settings=settings.serving_gate_settings(),
+        code=fingerprint.component("serving_gate", "serving/server", "serving/load"),
+    )
     pushed = VersionPusher(
         model=trained.outputs["model"],
         model_blessing=evaluated.outputs["blessing"],
+        infra_blessing=served.outputs["blessing"],
         evaluation=evaluated.outputs["evaluation"],
         statistics=statistics.outputs["statistics"],
         schema=schema.outputs["schema"],
         directory=settings.serving.model_directory,
         keep=settings.serving.keep_versions,
+        rollout=settings.serving.rollout,
         lineage=json.dumps(inputs.lineage, sort_keys=True),
         code=fingerprint.component("version_pusher", "serving"),
     )
@@ -157,6 +166,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
             transformed,
             trained,
             evaluated,
+            served,
             pushed,
         ],
         enable_cache=inputs.cache,

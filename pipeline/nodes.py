@@ -19,6 +19,7 @@ _AFTER_INGEST = (
     "Transform",
     "Trainer",
     "Evaluator",
+    "ServingGate",
     "VersionPusher",
 )
 

@@ -18,7 +18,7 @@ null in a row                 feature without values
 import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +117,16 @@ def read_batches(files: Iterable[str], batch_rows: int = 65536) -> Iterator[pa.R
     """
     records = read_records(files)
     while chunk := list(itertools.islice(records, batch_rows)):
-        batch = _decoder().DecodeBatch(chunk)
-        order = sorted(range(batch.num_columns), key=lambda i: batch.schema.names[i])
-        yield pa.RecordBatch.from_arrays(
-            [batch.column(i) for i in order], names=[batch.schema.names[i] for i in order]
-        )
+        yield decode(chunk)
+
+
+def decode(records: Sequence[bytes]) -> pa.RecordBatch:
+    """Decodes serialized tf.Examples; see ``read_batches`` for the columns."""
+    batch = _decoder().DecodeBatch(records)
+    order = sorted(range(batch.num_columns), key=lambda i: batch.schema.names[i])
+    return pa.RecordBatch.from_arrays(
+        [batch.column(i) for i in order], names=[batch.schema.names[i] for i in order]
+    )
 
 
 def flatten(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -17,6 +17,9 @@ PUSHED = "pushed.json"
 EVALUATION = "evaluation.json"
 # The files that Evaluator, and InfraValidator or our serving gate, leave in their blessing.
 MODEL_BLESSED, INFRA_BLESSED = "BLESSED", "INFRA_BLESSED"
+GATE_REPORT, STORED_MODEL = "report.json", "stored_model"
+SERVING_GATE = "serving gate"
+_MOST_TOLD = 5
 
 
 def push(
@@ -29,6 +32,7 @@ def push(
     statistics: Path | None,
     schema: Path | None,
     rollout: str = "at_once",
+    served: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Pushes the model if every gate blessed it.
 
@@ -42,6 +46,7 @@ def push(
       statistics: folder of the training examples' statistics.
       schema: file of their schema.
       rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
+      served: the serving gate's report, if it left one.
 
     Returns:
       What stands in ``pushed.json``: ``pushed`` (the model is a version to serve), ``created`` (and
@@ -68,7 +73,7 @@ def push(
         return {
             **result,
             "serves": stable.number if stable else None,
-            "reason": _refusal(evaluation, blessings),
+            "reason": _refusal(evaluation, blessings, served or {}),
         }
     why = f"blessed by {', '.join(blessings)}"
     release = {
@@ -78,6 +83,7 @@ def push(
         "baseline_metrics": evaluation["baseline_metrics"],
         "gates": {
             **{name: {"blessed": blessed} for name, blessed in blessings.items()},
+            **({SERVING_GATE: {"blessed": True, "measured": served["measured"]}} if served else {}),
             "evaluation": {"blessed": True, "thresholds": evaluation["thresholds"]},
         },
     }
@@ -117,11 +123,11 @@ def read_push(uri: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def _refusal(evaluation: dict[str, Any], blessings: dict[str, bool]) -> str:
+def _refusal(evaluation: dict[str, Any], blessings: dict[str, bool], served: dict[str, Any]) -> str:
     reasons = []
     for gate, blessed in blessings.items():
         if not blessed:
-            told = evaluation["reasons"] if gate == "evaluation" else []
+            told = (evaluation if gate == "evaluation" else served).get("reasons", [])[:_MOST_TOLD]
             reasons.append("; ".join(told) or f"{gate} did not bless the model")
     return "; ".join(reasons)
 
@@ -143,12 +149,19 @@ class Executor(base_executor.BaseExecutor):
             if artifacts
         }
         blessings = {"evaluation": (Path(inputs["model_blessing"].uri) / MODEL_BLESSED).exists()}
+        model = Path(path_utils.serving_model_path(inputs["model"].uri))
+        report: dict[str, Any] | None = None
         if "infra_blessing" in inputs:
-            served = Path(inputs["infra_blessing"].uri) / INFRA_BLESSED
-            blessings["serving gate"] = served.exists()
+            served = Path(inputs["infra_blessing"].uri)
+            blessings[SERVING_GATE] = (served / INFRA_BLESSED).exists()
+            if (served / GATE_REPORT).exists():
+                report = json.loads((served / GATE_REPORT).read_text(encoding="utf-8"))
+            # The same model with warm-up requests.
+            if (served / STORED_MODEL).exists():
+                model = served / STORED_MODEL
         result = push(
             exec_properties["directory"],
-            Path(path_utils.serving_model_path(inputs["model"].uri)),
+            model,
             json.loads((Path(inputs["evaluation"].uri) / EVALUATION).read_text(encoding="utf-8")),
             blessings,
             {
@@ -159,6 +172,7 @@ class Executor(base_executor.BaseExecutor):
             Path(inputs["statistics"].uri),
             Path(io_utils.get_only_uri_in_dir(inputs["schema"].uri)),
             exec_properties["rollout"],
+            report,
         )
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         folder = Path(pushed.uri)

@@ -57,6 +57,7 @@ def _evaluation(uri: pathlib.Path) -> str:
 
 _READERS: dict[str, Callable[[pathlib.Path], str]] = {
     "QualityReport": _report,
+    "InfraBlessing": _report,
     "ExampleStatistics": _statistics,
     "ExampleAnomalies": _anomalies,
     "ModelEvaluation": _evaluation,

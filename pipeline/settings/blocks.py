@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from components.ingest.durations import SignedDuration
+from components.serving_gate.settings import ServingBudget
 from pipeline.settings.fields import (
     FROZEN,
     Count,
@@ -119,7 +120,9 @@ def default_metrics(task: Any) -> dict[str, dict[str, float]]:
 class Serving(pydantic.BaseModel):
     """Where versions are released, and what the serving gate asks of them.
 
-    ``model`` is what the served model is called; the project's name where it is left out.
+    ``model`` is what the served model is called; the project's name where it is left out. ``gate``
+    says how a candidate is put under load; ``latency_p99_ms`` is what it must keep to then. A
+    pushed version serves ``at_once``, or waits as a ``canary`` for `python -m pipeline rollout`.
     """
 
     model_config = FROZEN
@@ -128,6 +131,8 @@ class Serving(pydantic.BaseModel):
     directory: Text = "var/serving"
     keep_versions: Annotated[int, pydantic.Field(strict=True, ge=2, le=1_000)] = 5
     latency_p99_ms: Positive = 50.0
+    rollout: Literal["at_once", "canary"] = "at_once"
+    gate: ServingBudget = ServingBudget()
 
     @property
     def model_directory(self) -> str:

@@ -10,6 +10,7 @@ from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
+from components.serving_gate.settings import GateSettings
 from pipeline.settings.blocks import (
     Evaluation,
     Label,
@@ -129,6 +130,13 @@ class Settings(pydantic.BaseModel):
             "features": trainer_features(self.features, kinds),
             "training": training,
         }
+
+    def serving_gate_settings(self) -> str:
+        """What ServingGate is given: JSON of components.serving_gate.settings.GateSettings."""
+        serving = self.serving
+        return GateSettings(
+            **serving.gate.model_dump(), model=serving.model, latency_p99_ms=serving.latency_p99_ms
+        ).model_dump_json()
 
     def gate_settings(self) -> str:
         """What AnomalyGate is given as JSON: the label's name and the validation settings."""

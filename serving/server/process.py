@@ -123,6 +123,7 @@ async def serve(options: Options, on_ready: Callable[[Listening], None] | None =
             asyncio.create_task(http.serve(sockets=[listener])),
             asyncio.create_task(expire_connections(http.server_state)),
             asyncio.create_task(reload_from_file(core, options)),
+            asyncio.create_task(_stop_with_parent(stop, options.end_with_parent)),
         ]
         while not http.started:
             await asyncio.sleep(0.005)
@@ -146,6 +147,16 @@ async def serve(options: Options, on_ready: Callable[[Listening], None] | None =
         await grpc_server.stop(None)
         await core.stop()
         access_log.close()
+
+
+async def _stop_with_parent(stop: asyncio.Event, wanted: bool) -> None:
+    """Sets ``stop`` once the process that started this one is gone, killed or not."""
+    parent = os.getppid()
+    while wanted:
+        await asyncio.sleep(0.5)
+        if os.getppid() != parent:
+            stop.set()
+            return
 
 
 async def _drain_rest(rest: RestApi, http: _HttpServer, running: asyncio.Task[None]) -> None:

@@ -74,6 +74,9 @@ def make_project(folder: pathlib.Path, machines: int = 12, days: int = 60) -> Pr
     settings["training"] = settings["training"] | {"epochs": 4}
     # Few machines and few failures: that a model comes out counts here, not how good it is.
     settings["evaluation"]["metrics"] = {"auc": {"min": 0.5, "may_drop": 0.5}}
+    # What a busy machine's latency is does not count either.
+    gate = {"rate": 20, "seconds": 1}
+    settings["serving"] = settings["serving"] | {"latency_p99_ms": 10_000, "gate": gate}
     project = Project(folder)
     project.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
     project.call("demo", "--machines", str(machines), "--days", str(days))

@@ -30,6 +30,7 @@ def run(
     evaluation: dict = EVALUATION,
     blessed: str = "BLESSED",
     infra: str | None = None,
+    served: dict | None = None,
     keep: int = 5,
     rollout: str = "at_once",
 ) -> dict:
@@ -62,6 +63,13 @@ def run(
         del artifacts["infra_blessing"]
     else:
         (place / "infra_blessing" / infra).touch()
+        if served is not None:
+            (place / "infra_blessing" / "report.json").write_text(json.dumps(served))
+        if infra == "INFRA_BLESSED":
+            warmed = place / "infra_blessing" / "stored_model"
+            (warmed / "assets.extra").mkdir(parents=True)
+            (warmed / "saved_model.pb").write_text(content)
+            (warmed / "assets.extra" / "tf_serving_warmup_requests").write_text("warm")
     inputs = {name: x for name, x in artifacts.items() if name != "pushed_model"}
     component = VersionPusher(
         **{name: channel.Channel(type=kinds[name]) for name in inputs},
@@ -118,6 +126,21 @@ def test_the_serving_gate_has_a_say_where_there_is_one(tmp_path, infra, pushed):
     result = run(tmp_path, infra=infra)
     assert result["pushed"] is pushed
     assert ("serving gate" in result["reason"]) and ("did not bless" in result["reason"]) != pushed
+
+
+def test_the_serving_gates_model_is_what_is_pushed_with_its_figures(tmp_path):
+    """It has the warm-up requests, which TFX's Pusher would lose."""
+    run(tmp_path, infra="INFRA_BLESSED", served={"reasons": [], "measured": {"sent": 500}})
+    (version,) = Releases(tmp_path / "served").versions()
+    assert (version.path / "assets.extra/tf_serving_warmup_requests").read_text() == "warm"
+    gate = version.release["gates"]["serving gate"]
+    assert gate == {"blessed": True, "measured": {"sent": 500}}
+
+
+def test_the_serving_gates_reasons_are_told(tmp_path):
+    served = {"reasons": ["p99 is 61.0 ms at 100 requests/s, and latency_p99_ms is 50"]}
+    result = run(tmp_path, infra="INFRA_NOT_BLESSED", served=served)
+    assert result["reason"] == served["reasons"][0]
 
 
 def test_the_same_model_again_is_the_same_version(tmp_path):

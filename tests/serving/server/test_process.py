@@ -1,0 +1,201 @@
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import time
+
+import aiohttp
+import grpc
+import httpx
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from serving.server.tensor_protos import to_proto
+from tests.serving.server.served import MODEL, ROOT, command, environment, save_model, serving
+
+PREDICT = f"/v1/models/{MODEL}:predict"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("process") / MODEL
+    folder.mkdir()
+    save_model(folder)
+    return folder
+
+
+@pytest.fixture
+def flags(folder):
+    return [f"--model-name={MODEL}", f"--model-base-path={folder}"]
+
+
+def fails(*flags: str) -> str:
+    ended = subprocess.run(
+        command("--port=0", "--rest-api-port=0", *flags),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 1, ended.stderr
+    return ended.stderr
+
+
+async def _ask(session: aiohttp.ClientSession, url: str, ended: asyncio.Event) -> list[int]:
+    """Asks without a pause until the server takes no more connections."""
+    codes = []
+    while True:
+        try:
+            async with session.post(url, json={"instances": [1, 2]}) as answer:
+                assert (await answer.json()) == {"predictions": [2.5, 3]}
+                codes.append(answer.status)
+        except aiohttp.ClientConnectorError:
+            assert ended.is_set(), "refused before the end"
+            return codes
+
+
+async def _ask_over_grpc(port: int, ended: asyncio.Event) -> int:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = MODEL
+    request.inputs["x"].CopyFrom(to_proto(np.array([1, 2], np.float32)))
+    count = 0
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        while True:
+            try:
+                await stub.Predict(request, timeout=10)
+                count += 1
+            except grpc.aio.AioRpcError as error:
+                assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+                assert "onnect" in error.details(), error
+                assert ended.is_set(), "refused before the end"
+                return count
+
+
+def test_a_drain_under_load_fails_no_request(flags, tmp_path):
+    async def load(served) -> list:
+        ended = asyncio.Event()
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            rest = [_ask(session, served.url + PREDICT, ended) for _ in range(8)]
+            tasks = asyncio.gather(*rest, *[_ask_over_grpc(served.grpc, ended) for _ in range(2)])
+            await asyncio.sleep(1.5)
+            ended.set()
+            served.process.send_signal(signal.SIGTERM)
+            return await asyncio.wait_for(tasks, 30)
+
+    with serving(tmp_path, flags) as served:
+        *rest, first, second = asyncio.run(load(served))
+        assert served.process.wait(30) == 0
+    assert all(set(codes) == {200} for codes in rest)
+    assert sum(map(len, rest)) > 100
+    assert first > 10 and second > 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_well(flags, tmp_path, number):
+    with serving(tmp_path, flags) as served:
+        idle = socket.create_connection(("127.0.0.1", served.rest))
+        begin = time.monotonic()
+        served.process.send_signal(number)
+        assert served.process.wait(30) == 0
+        assert time.monotonic() - begin < 10
+        idle.close()
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+def test_health_tells_of_the_drain(flags, tmp_path):
+    with serving(tmp_path, flags) as served, served.channel() as channel:
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        states = [next(watched).status]
+        served.process.send_signal(signal.SIGTERM)
+        states.append(next(watched).status)
+        watched.cancel()
+        assert served.process.wait(30) == 0
+    assert states == [1, 2]
+
+
+def test_it_listens_on_loopback_only(flags, tmp_path):
+    with serving(tmp_path, flags) as served:
+        name = socket.gethostbyname(socket.gethostname())
+        if name.startswith("127."):
+            pytest.skip("this machine's name means loopback")
+        with pytest.raises(OSError):
+            socket.create_connection((name, served.rest), timeout=5)
+
+
+def test_the_access_log(flags, tmp_path):
+    log = tmp_path / "access.jsonl"
+    with serving(tmp_path, [*flags, f"--access-log={log}"]) as served:
+        httpx.post(
+            served.url + PREDICT, json={"instances": [1, 2]}, headers={"x-request-id": "r-1"}
+        )
+        httpx.post(f"{served.url}/v1/models/nil:predict", json={"instances": [1]})
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = MODEL
+        request.inputs["x"].CopyFrom(to_proto(np.array([1, 2, 3], np.float32)))
+        with served.channel() as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            stub.Predict(request, timeout=10, metadata=[("x-request-id", "g-1")])
+        assert served.end() == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    rest, unknown, rpc = (line for line in lines if line["method"] == "predict")
+    assert {**rest, "time": "", "seconds": 0} == {
+        "time": "",
+        "api": "REST",
+        "method": "predict",
+        "model": MODEL,
+        "version": 1,
+        "signature": "serving_default",
+        "status": "OK",
+        "seconds": 0,
+        "rows": 2,
+        "request_id": "r-1",
+    }
+    assert 0 < rest["seconds"] < 10 and rest["time"].endswith("Z")
+    assert (unknown["model"], unknown["status"]) == ("nil", "NOT_FOUND")
+    assert (rpc["api"], rpc["rows"], rpc["request_id"]) == ("GRPC", 3, "g-1")
+
+
+@pytest.mark.parametrize("flag", ["--port", "--rest-api-port"])
+def test_a_port_that_is_taken(flags, flag):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = fails(*flags, f"{flag}={port}")
+    assert f"cannot listen on 127.0.0.1:{port}" in message
+    assert f"choose another port with {flag}" in message
+    assert "Traceback" not in message
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    message = fails(f"--model-base-path={tmp_path / 'nil'}")
+    assert str(tmp_path / "nil") in message
+    assert "Traceback" not in message
+
+
+def test_no_model(tmp_path):
+    assert "--model-base-path" in fails()
+
+
+@pytest.mark.parametrize(
+    ("flag", "others"),
+    [
+        ("--model-config-file", ()),
+        ("--batching-parameters-file", ("--enable-batching",)),
+        ("--monitoring-config-file", ()),
+    ],
+)
+def test_a_file_that_cannot_be_read(flags, tmp_path, flag, others):
+    path = tmp_path / "broken.config"
+    for text in (None, "no_such_field: 1"):
+        if text is not None:
+            path.write_text(text)
+        message = fails(*flags, *others, f"{flag}={path}")
+        assert str(path) in message
+        assert "Traceback" not in message
