@@ -30,9 +30,11 @@ doctor: ## say what this machine has and lacks
 	@$(RUN)
 	@$(PY) -m pipeline doctor
 
-test: ## run every test that needs only PyPI (ARGS="-k sensor")
+# Test files at a time; one of them may hold 1.5 GB.
+JOBS ?= 2
+test: ## run every test that needs only PyPI (ARGS="-k sensor", JOBS=4)
 	@$(DEV)
-	@$(PY) -m pytest -m "not services" $(ARGS)
+	@$(PY) -m pytest -m "not services" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-services: ## install MariaDB, nginx and Prometheus from Debian's packages and run the tests that need them
 	@$(DEV)

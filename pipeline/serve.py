@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import sys
+import warnings
 
 import click
 from rich.console import Console
@@ -44,6 +45,8 @@ def _released(options: Options, settings_path: str) -> Options:
 
 
 def _run(options: Options, console: Console) -> None:
+    # Google's libraries tell of a Python that they will not support for long.
+    warnings.simplefilter("ignore", FutureWarning)
     from serving.server.process import Listening, run
 
     def tell(where: Listening) -> None:

@@ -20,7 +20,8 @@ import click
 from serving.folders import write_atomically
 from serving.server.options import CONTEXT, Options, OptionsError, server_options
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What TensorFlow says of missing GPUs is none of the server's news.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import grpc.aio
 import uvicorn

@@ -4,14 +4,15 @@
 those of servables/tensorflow/saved_model_warmup_util.cc.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
-from tensorflow.python.lib.io import tf_record
 from tensorflow_serving.apis import prediction_log_pb2
 
+from components.ingest import tfrecord
 from serving.server.errors import ServingError
 from serving.server.servable import Servable, as_serving_error, check_inputs
 from serving.server.signatures import DEFAULT
@@ -39,7 +40,7 @@ def warm_up(servable: Servable) -> int:
         return 0
     done = 0
     try:
-        for record in tf_record.tf_record_iterator(path):
+        for record in _records(path):
             if done == MOST:
                 raise _invalid(f"Number of warmup records exceeds the maximum ({MOST}) at {path}")
             _replay(servable, record, path)
@@ -47,6 +48,13 @@ def warm_up(servable: Servable) -> int:
     except Exception as error:
         raise as_serving_error(error) from None
     return done
+
+
+def _records(path: str) -> Iterator[bytes]:
+    try:
+        yield from tfrecord.read_records([path])
+    except ValueError as error:
+        raise ServingError(grpc.StatusCode.DATA_LOSS, str(error)) from None
 
 
 def _replay(servable: Servable, record: bytes, path: str) -> None:

@@ -3,6 +3,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from serving.server.errors import ServingError
 from serving.server.servable import Servable
 from serving.server.tensor_protos import to_proto
 from serving.server.warmup import FILE, warm_up
@@ -71,6 +72,6 @@ def test_a_damaged_file(save, tmp_path):
     path = write(version, record())
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     servable = Servable(str(version))
-    with pytest.raises(Exception, match="corrupted record"):
+    with pytest.raises(ServingError, match="a record's checksum is wrong"):
         warm_up(servable)
     servable.close()
