@@ -31,12 +31,15 @@ class InProcess:
             raise ValueError(f"the model has no signature {EXAMPLES}; it has {names}")
 
     @property
-    def columns(self) -> dict[str, np.dtype] | None:
-        """The inputs of ``predict_columns`` by name; None if the model has no such signature."""
+    def columns(self) -> dict[str, str] | None:
+        """The inputs of ``predict_columns`` and their types, such as DT_INT64; None without it."""
+        from tensorflow.core.framework import types_pb2
+
         if COLUMNS not in self._model.signatures:
             return None
         _, inputs = self._model.signatures[COLUMNS].structured_input_signature
-        return {name: np.dtype(spec.dtype.as_numpy_dtype) for name, spec in inputs.items()}
+        name_of = types_pb2.DataType.Name
+        return {name: name_of(spec.dtype.as_datatype_enum) for name, spec in inputs.items()}
 
     def answer(self, request: Request) -> Outputs:
         """The outputs for a request's rows."""

@@ -96,14 +96,14 @@ def examine(model: Path, records: Sequence[bytes], settings: GateSettings, work:
         told = str(error).strip().partition("\n")[0]
         verdict.reasons.append(f"it cannot be loaded in process: {told}")
         return verdict
-    types = in_process.columns
-    single = make(records, types, 1)
+    inputs = in_process.columns
+    single = make(records, inputs, 1)
     stage(model, work / "models/1", single[:_WARMUP_REQUESTS], settings.model)
     try:
         with serve(settings.model, work / "models", work, settings.start_seconds) as served:
             served.wait_until_available(settings.model, settings.start_seconds)
             logging.info("serving gate: asking for %d examples", len(records))
-            requests = make(records, types, _CHECKED_ROWS)
+            requests = make(records, inputs, _CHECKED_ROWS)
             asyncio.run(_check(served, requests, in_process, settings, verdict))
             logging.info("serving gate: %g requests/s", settings.rate)
             result = asyncio.run(_load(served, single, settings))

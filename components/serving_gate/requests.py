@@ -10,12 +10,10 @@ from google.protobuf import message
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.ingest import examples
+from serving.online.columns import request_columns
 
 EXAMPLES = "serving_default"
 COLUMNS = "predict_columns"
-MISSING_INTEGER = -(2**63)
-"""Stands for a missing integer category in ``predict_columns``; see trainer/signatures.py."""
-
 Inputs = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -45,54 +43,43 @@ class Request:
         return request
 
 
-def columns(batch: pa.RecordBatch, types: Mapping[str, np.dtype]) -> Inputs:
-    """Rows as ``predict_columns`` takes them.
+def columns(batch: pa.RecordBatch, inputs: Mapping[str, str]) -> Inputs:
+    """Rows as ``predict_columns`` takes them, made by what the client makes them with.
 
     Args:
       batch: n rows with at most one value a column.
-      types: the signature's inputs: object for text, int64 for integer categories, float64 for
-        other numbers.
+      inputs: the signature's inputs by name, with TensorFlow's name of their type.
 
     Returns:
-      One array [n] an input; '' , MISSING_INTEGER and NaN stand for missing values, also where the
-      rows have no such column.
+      One array [n] an input; marks for missing values also where the rows have no such column.
     """
-    made: dict[str, npt.NDArray[np.generic]] = {}
-    for name, dtype in types.items():
-        index = batch.schema.get_field_index(name)
-        values = batch.column(index) if index >= 0 else pa.nulls(batch.num_rows)
-        if dtype == np.dtype(object):
-            filled = values.cast(pa.binary()).fill_null(b"")
-            made[name] = np.array(filled.to_pylist(), object)
-        elif dtype == np.dtype(np.int64):
-            made[name] = values.cast(pa.int64()).fill_null(MISSING_INTEGER).to_numpy(False)
-        else:
-            made[name] = values.cast(pa.float64()).fill_null(float("nan")).to_numpy(False)
-    return made
+    table = pa.Table.from_batches([batch])
+    for name in inputs:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table)))
+    return request_columns(table, inputs)
 
 
-def make(
-    records: Sequence[bytes], types: Mapping[str, np.dtype] | None, size: int
-) -> list[Request]:
+def make(records: Sequence[bytes], inputs: Mapping[str, str] | None, size: int) -> list[Request]:
     """Requests for rows of examples.
 
     Args:
       records: serialized tf.Examples.
-      types: the inputs of ``predict_columns``; None if the model has no such signature.
+      inputs: of ``predict_columns``, see ``columns``; None if the model has no such signature.
       size: rows a request; the last may have fewer.
 
     Returns:
       For each chunk of rows a request for each signature, alternating.
     """
-    batch = examples.flatten(examples.decode(records)) if types else None
+    batch = examples.flatten(examples.decode(records)) if inputs else None
     serialized = np.array(records, object)
     made = []
     for begin in range(0, len(records), size):
         rows = slice(begin, min(begin + size, len(records)))
         made.append(Request(EXAMPLES, rows, {"examples": serialized[rows]}))
-        if types and batch is not None:
+        if inputs and batch is not None:
             part = batch.slice(rows.start, rows.stop - rows.start)
-            made.append(Request(COLUMNS, rows, columns(part, types)))
+            made.append(Request(COLUMNS, rows, columns(part, inputs)))
     return made
 
 

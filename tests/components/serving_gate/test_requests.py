@@ -13,10 +13,10 @@ from components.ingest import examples
 from components.serving_gate import answers, requests
 
 TYPES = {
-    "pressure": np.dtype(np.float64),
-    "age": np.dtype(np.int64),
-    "model": np.dtype(object),
-    "absent": np.dtype(np.float64),
+    "pressure": "DT_DOUBLE",
+    "age": "DT_INT64",
+    "model": "DT_STRING",
+    "absent": "DT_DOUBLE",
 }
 BATCH = pa.record_batch(
     [pa.array([1.5, None, 3.0]), pa.array([7, 8, None]), pa.array(["a", None, "c"])],
@@ -30,7 +30,7 @@ def test_rows_become_columns_with_their_marks_for_missing_values() -> None:
     assert made["age"].tolist() == [7, 8, -(2**63)]
     assert made["model"].tolist() == [b"a", b"", b"c"]
     assert np.isnan(made["absent"]).all()
-    assert {name: values.dtype for name, values in made.items()} == TYPES
+    assert [values.dtype.kind for values in made.values()] == ["f", "i", "O", "f"]
 
 
 def test_each_chunk_is_asked_by_both_signatures() -> None:
