@@ -124,21 +124,21 @@ async def _check(
     """Compares answers of both APIs with the model's in process."""
     messages = [request.message(settings.model).SerializeToString() for request in requests]
     over_grpc = GrpcSender(served.grpc, messages, timeout=60)
-    textual = [request for request in requests if request.signature == EXAMPLES]
     host, _, _ = served.grpc.partition(":")
     path = f"/v1/models/{settings.model}:predict"
-    bodies = [answers.rest_body(request) for request in textual]
+    bodies = [answers.rest_body(request) for request in requests if request.signature == EXAMPLES]
     over_rest = RestSender(host, served.rest_port, path, bodies, timeout=60)
-    checked = 0
+    checked, body_number = 0, -1
     try:
         for number, request in enumerate(requests):
+            body_number += request.signature == EXAMPLES
             rows = request.rows.stop - request.rows.start
             expected = in_process.answer(request)
             where = f"{request.signature}, rows {request.rows.start} to {request.rows.stop - 1}"
             try:
                 got = {"gRPC": answers.from_grpc(await over_grpc.answer(number))}
                 if request.signature == EXAMPLES:
-                    status, body = await over_rest.answer(textual.index(request))
+                    status, body = await over_rest.answer(body_number)
                     if status != 200:
                         raise ValueError(f"REST answers {status}: {body[:200]!r}")
                     got["REST"] = answers.from_rest(body, expected)

@@ -96,7 +96,7 @@ def serve(model: str, folder: Path, work: Path, seconds: float) -> Iterator[Serv
     command += ["--model-name", model, "--model-base-path", str(folder)]
     command += ["--port", "0", "--rest-api-port", "0", "--ready-file", str(ready)]
     # A run that is killed leaves no server behind.
-    command += ["--end-with-parent"]
+    command += ["--end-with-parent", str(os.getpid())]
     root = Path(__file__).resolve().parents[2]
     with log.open("wb") as output:
         process = subprocess.Popen(

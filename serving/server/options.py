@@ -47,7 +47,7 @@ class Options:
       access_log: a file; "-" for standard error; "" for none.
       ready_file: gets the ports as JSON once they listen.
       grace_seconds: how long requests under way may take after SIGTERM.
-      end_with_parent: whether to end when the process that started this one is gone.
+      end_with_parent: the process that started this one, to end when it is gone; 0 to stay.
     """
 
     model_name: str = "default"
@@ -70,7 +70,7 @@ class Options:
     access_log: str = ""
     ready_file: str = ""
     grace_seconds: float = 15.0
-    end_with_parent: bool = False
+    end_with_parent: int = 0
 
 
 _HELP = {
@@ -94,7 +94,7 @@ _HELP = {
     "access_log": "File for one JSON line a request; - for standard error.",
     "ready_file": "File that gets the ports as JSON once they listen.",
     "grace_seconds": "Time for requests under way after SIGTERM.",
-    "end_with_parent": "End when the process that started this one is gone.",
+    "end_with_parent": "Process that started this one: end when it is gone.",
 }
 
 

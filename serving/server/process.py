@@ -150,14 +150,12 @@ async def serve(options: Options, on_ready: Callable[[Listening], None] | None =
         access_log.close()
 
 
-async def _stop_with_parent(stop: asyncio.Event, wanted: bool) -> None:
-    """Sets ``stop`` once the process that started this one is gone, killed or not."""
-    parent = os.getppid()
-    while wanted:
+async def _stop_with_parent(stop: asyncio.Event, parent: int) -> None:
+    """Sets ``stop`` once the process that started this one is gone, also while this one started."""
+    while parent and os.getppid() == parent:
         await asyncio.sleep(0.5)
-        if os.getppid() != parent:
-            stop.set()
-            return
+    if parent:
+        stop.set()
 
 
 async def _drain_rest(rest: RestApi, http: _HttpServer, running: asyncio.Task[None]) -> None:
