@@ -5,11 +5,9 @@ import concurrent.futures
 import contextlib
 import json
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -21,16 +19,12 @@ from tests.infra.rest_client import URL, RestClient
 pytestmark = [
     pytest.mark.services,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()),
-        reason="nginx is not installed",
-    ),
 ]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 SERVICE_CONFIG = (INFRA / "serving/grpc-service-config.json").read_text()
-# A client on a small machine may leave answers unread for seconds while it connects anew; how long a
-# request takes is not what is asked here.
+# A client on a small machine may leave answers unread for seconds while it connects anew; how long
+# a request takes is not what is asked here.
 PATIENCE = 30
 STABLE = ("serving-stable-1", "serving-stable-2")
 CANARY = "serving-canary-1"
