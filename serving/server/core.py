@@ -168,10 +168,18 @@ class Core:
         finally:
             self._under_way -= 1
             servable.leave()
-        self.metrics.observe_answer(target.model, version.number, outputs)
+        self.metrics.observe_answer(target.model, version.number, outputs, target.by_traffic)
         if output_filter:
             outputs = {alias: outputs[alias] for alias in output_filter}
         return Answer(outputs, target.model, version.number, name)
+
+    def pin(self, target: Target) -> Target:
+        """The target with the version that it means now; see ``Catalog.pin``.
+
+        Raises:
+          ServingError: if there is no such model, version or label.
+        """
+        return self._catalog.pin(target)
 
     def signatures(self, target: Target) -> tuple[int, Mapping[str, Signature]]:
         """The version that a target means now, and its signatures.
