@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
+from serving.rollout.divergence import divergence
 from serving.rollout.plan import Plan, Thresholds
 from serving.rollout.tally import Tally
 
@@ -48,7 +49,10 @@ class Evidence:
 
     def numbers(self) -> dict[str, Any]:
         """For the history."""
-        return {"canary": self.canary.numbers(), "stable": self.stable.numbers()}
+        told: dict[str, Any] = {"canary": self.canary.numbers(), "stable": self.stable.numbers()}
+        if self.canary.answers and self.stable.answers:
+            told["psi"] = round(_divergence(self.canary, self.stable)[0], 3)
+        return told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,4 +175,18 @@ def _worse(limit: Thresholds, canary: Tally, stable: Tally, events: int) -> str:
                 f"{canary.error_share:.2%} errors, the stable version has "
                 f"{stable.error_share:.2%}: {limit.more_errors:.2%} more are allowed"
             )
+        if limit.compare_answers:
+            index, output = _divergence(canary, stable)
+            if index > limit.psi:
+                return (
+                    f"its answers are distributed otherwise than the stable version's: PSI of "
+                    f"{output} is {index:.2f}, {limit.psi:g} is allowed"
+                )
     return ""
+
+
+def _divergence(canary: Tally, stable: Tally) -> tuple[float, str]:
+    """The largest of the outputs that both versions have, and which one that is."""
+    both = [output for output in canary.answers if output in stable.answers]
+    found = [(divergence(canary.answers[o], stable.answers[o]), o) for o in both]
+    return max(found, default=(0.0, ""))

@@ -12,14 +12,16 @@ EMBEDDED = Names(
     requests="serving_request_seconds_count",
     latency="serving_request_seconds",
     invalid="serving_invalid_answers",
+    answers="serving_answer_values",
 )
-"""The embedded server's, as serving/server/metrics.py names them."""
+"""The embedded server's, as serving/server/metrics.py and answer_values.py name them."""
 TENSORFLOW_SERVING = Names(
     requests=":tensorflow:serving:request_count",
     latency=":tensorflow:serving:request_latency",
     unit=1e-6,
 )
-"""TensorFlow Serving's. They have no label for the version: a Prometheus' relabelling sets it."""
+"""TensorFlow Serving's. They have no label for the version: a Prometheus' relabelling sets it. Of
+what is answered they tell nothing, neither NaN nor values."""
 _LIMIT = 32 << 20
 _TIMEOUT = 5.0
 
@@ -73,8 +75,8 @@ class Prometheus:
         self._names, self._model, self._timeout = names, model, timeout
         metrics = [names.requests, f"{names.requests}_total"]
         metrics += [f"{names.latency}_bucket", f"{names.latency}_sum"]
-        if names.invalid:
-            metrics += [names.invalid, f"{names.invalid}_total"]
+        for name in filter(None, (names.invalid, names.answers)):
+            metrics += [name, f"{name}_total"]
         matchers = [f'__name__=~"{"|".join(metrics)}"', f"{names.model}={json.dumps(model)}"]
         if selector:
             matchers.append(selector)

@@ -86,8 +86,9 @@ def test_nothing_to_do(settings, server, users):
     ("arguments", "told"),
     [
         (("--steps", "1,x"), "--steps is '1,x'"),
-        (("--steps", "50,10"), "expected rising ones"),
-        (("--timeout", "5"), "timeout_seconds is 5.0"),
+        (("--steps", "50,10"), "expected rising shares"),
+        (("--min-requests", "0"), "min_requests is 0: expected at least 1"),
+        (("--timeout", "5"), "timeout_seconds is 5: expected more than min_seconds, 60"),
         (("--server", ""), "nothing to read metrics from"),
     ],
 )

@@ -1,5 +1,6 @@
 """Trials against a real server of metrics, whose numbers turn bad."""
 
+import dataclasses
 import datetime
 import json
 import logging
@@ -14,7 +15,7 @@ import pytest
 from serving.releases import ReleaseError, Releases
 from serving.rollout import observation
 from serving.rollout.controller import Controller, alone
-from serving.rollout.plan import Plan, Step
+from serving.rollout.plan import Plan, Step, Thresholds
 from serving.rollout.sources import EMBEDDED, Page, version_available
 
 PLAN = Plan(
@@ -99,6 +100,14 @@ def answers_nan(users):
     users.invalid[2] = 5
 
 
+def shifted(users):
+    users.answers[2] = lambda right: right + 0.2
+
+
+def constant(users):
+    users.answers[2] = lambda right: right * 0 + 0.1
+
+
 def missing(users):
     users.status = 500
 
@@ -132,6 +141,8 @@ def vanished(users):
         (slower_than_stable, "mean latency is"),
         (failing, "% errors"),
         (answers_nan, "% of its answers are NaN or infinite"),
+        (shifted, r"distributed otherwise .*: PSI of probability is \d+\.\d\d, 0.25 is allowed"),
+        (constant, "distributed otherwise than the stable version's"),
         (missing, "no metrics for [67] s: .*500"),
         (empty, "no metrics for [67] s: no serving_request_seconds_count of plant"),
         (garbage, "no metrics for [67] s: "),
@@ -157,6 +168,14 @@ def test_a_version_that_turns_bad_is_rolled_back(
     assert (rollback["what"], rollback["version"]) == ("rollback", 2)
     assert rollback["numbers"]["canary"]["requests"] >= 20
     assert turns[-1].done
+
+
+def test_answers_may_be_left_uncompared(releases, server, users, clock):
+    shifted(users)
+    plan = dataclasses.replace(PLAN, thresholds=Thresholds(compare_answers=False))
+    run(releases, server, clock, plan=plan)
+    assert releases.traffic().labels() == {"stable": 2}
+    assert releases.history()[-1]["numbers"]["psi"] > 1
 
 
 def test_bad_late_in_a_long_step_is_seen_in_the_latest_stretch(releases, server, users, clock):

@@ -206,7 +206,7 @@ def test_laws_of_every_decision(evidence, standing, now):
         (lambda: Step(1, min_seconds=-1), "min_seconds is -1"),
         (lambda: Plan(steps=()), "rising"),
         (lambda: Plan(steps=(Step(10), Step(1))), r"\[10, 1\]"),
-        (lambda: Plan(timeout_seconds=60), "a step lasts at least 60"),
+        (lambda: Plan(timeout_seconds=60), "timeout_seconds is 60: expected more"),
         (lambda: Plan(grace_seconds=0), "grace_seconds is 0"),
         (lambda: Thresholds(p99_ms=math.nan), "p99_ms is nan"),
         (lambda: Thresholds(error_share=2), "error_share is 2"),
