@@ -12,6 +12,7 @@ import sys
 BENCHMARKS = {
     "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
     "sensor_windows": ["--readings", "300000", "--runs", "2"],
+    "rollout": ["--kinds", "wrong", "good", "--step-seconds", "2"],
 }
 
 
