@@ -145,6 +145,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         keep=settings.serving.keep_versions,
         rollout=settings.serving.rollout,
         lineage=json.dumps(inputs.lineage, sort_keys=True),
+        registry=settings.registry.model_dump_json() if settings.registry else "",
         code=fingerprint.component("version_pusher", "serving"),
     )
 

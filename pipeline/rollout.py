@@ -12,14 +12,15 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.settings import SettingsError, load_settings
+from serving.registry.background import Mirror
 from serving.releases import ReleaseError, Releases
 from serving.rollout.controller import Controller, Turn, alone
 from serving.rollout.counters import Source
-from serving.rollout.sources import EMBEDDED, TENSORFLOW_SERVING, Page, Prometheus
-from serving.rollout.sources import version_available as available
+from serving.rollout.sources import EMBEDDED, TENSORFLOW_SERVING, Page, Prometheus, not_loaded
 
 _STYLES = {"advance": "green", "roll back": "red", "hold": "dim"}
 _SECONDS = click.FloatRange(0, min_open=True)
+_REGISTRY_SECONDS = 30.0
 
 
 @click.command()
@@ -109,14 +110,18 @@ def command(
         if prometheus:
             source = Prometheus(prometheus, named, model, selector)
         folder = pathlib.Path(settings.serving.model_directory)
+        registry = settings.registry
+        mirror = Mirror(folder, registry.model_dump()) if registry else None
         controller = Controller(
-            Releases(folder),
+            Releases(folder, [mirror] if mirror else []),
             source,
             plan,
-            (lambda version: available(server, model, version)) if server else None,
+            (lambda version: not_loaded(server, model, version)) if server else None,
         )
         with alone(folder):
             bad = _run(controller, console, once, follow, poll)
+        if mirror is not None and (told := mirror.wait(_REGISTRY_SECONDS)):
+            console.print(told, style="yellow", markup=False, soft_wrap=True)
     except (SettingsError, ReleaseError, ValueError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
