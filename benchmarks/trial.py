@@ -18,7 +18,7 @@ from serving.load.measure import at_rate
 from serving.releases import Releases
 from serving.rollout.controller import Controller
 from serving.rollout.plan import Plan
-from serving.rollout.sources import EMBEDDED, Page, version_available
+from serving.rollout.sources import EMBEDDED, Page, not_loaded
 from serving.server.options import METRICS_PATH
 from serving.server.tensor_protos import to_array, to_proto
 
@@ -143,7 +143,7 @@ async def run(
         releases,
         Page(rest + METRICS_PATH, EMBEDDED, MODEL),
         plan,
-        lambda number: version_available(rest, MODEL, number),
+        lambda number: not_loaded(rest, MODEL, number),
     )
     load = asyncio.create_task(at_rate(send, rate, _LONGEST))
     await asyncio.sleep(1)

@@ -117,8 +117,10 @@ def page_samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
         raise MetricsError(f"not a page in Prometheus' text format: {error}") from None
 
 
-def version_available(url: str, model: str, version: int, timeout: float = _TIMEOUT) -> bool:
-    """Whether a server says that it serves a version: GET ``/v1/models/<model>/versions/<n>``.
+def not_loaded(url: str, model: str, version: int, timeout: float = _TIMEOUT) -> str:
+    """Why a server does not answer with a version; empty if it does.
+
+    It is asked by GET ``/v1/models/<model>/versions/<n>``.
 
     Args:
       url: of the server's REST API.
@@ -128,12 +130,16 @@ def version_available(url: str, model: str, version: int, timeout: float = _TIME
     """
     try:
         text = _get(f"{url.rstrip('/')}/v1/models/{model}/versions/{version}", timeout)
-        states = json.loads(text)["model_version_status"]
-        return any(
-            int(state["version"]) == version and state["state"] == "AVAILABLE" for state in states
+        states = {int(s["version"]): s for s in json.loads(text)["model_version_status"]}
+        state = states[version]
+        told = state.get("status", {}).get("error_message", "")
+        return (
+            "" if state["state"] == "AVAILABLE" else ": ".join(filter(None, [state["state"], told]))
         )
-    except (MetricsError, ValueError, KeyError, TypeError):
-        return False
+    except MetricsError as error:
+        return str(error)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{url} does not tell the version's state"
 
 
 def _get(url: str, timeout: float) -> bytes:

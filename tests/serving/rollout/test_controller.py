@@ -16,7 +16,7 @@ from serving.releases import ReleaseError, Releases
 from serving.rollout import observation
 from serving.rollout.controller import Controller, alone
 from serving.rollout.plan import Plan, Step, Thresholds
-from serving.rollout.sources import EMBEDDED, Page, version_available
+from serving.rollout.sources import EMBEDDED, Page, not_loaded
 
 PLAN = Plan(
     steps=tuple(Step(percent, min_seconds=4, min_requests=50) for percent in (1, 10, 50)),
@@ -53,7 +53,7 @@ def clock(monkeypatch) -> Clock:
 
 def controller(releases, server, clock, plan=PLAN) -> Controller:
     page = Page(f"{server}/monitoring/prometheus/metrics", EMBEDDED, "plant", timeout=2)
-    return Controller(releases, page, plan, lambda n: version_available(server, "plant", n), clock)
+    return Controller(releases, page, plan, lambda n: not_loaded(server, "plant", n), clock)
 
 
 def run(releases, server, clock, during=lambda turn: None, plan=PLAN):
@@ -198,7 +198,7 @@ def test_a_version_that_does_not_load_is_rolled_back(releases, server, users, cl
     run(releases, server, clock)
 
     why = releases.statuses()[2].why
-    assert re.fullmatch(r"the server has not loaded it after 1[01] s", why)
+    assert re.fullmatch(r"the server has not loaded it after 1[01] s: LOADING", why)
     assert users.sent.keys() == {1}
 
 
@@ -209,6 +209,26 @@ def test_without_traffic_a_trial_times_out(releases, server, users, clock):
 
     run(releases, server, clock, during)
     assert re.search(r"after 12\d s only \d+ of 50 requests", releases.statuses()[2].why)
+
+
+@pytest.mark.parametrize("jump", [8 * 3600.0, -3600.0])
+def test_a_clock_that_is_set_and_a_machine_that_sleeps(releases, server, users, clock, jump):
+    """No time-out runs out while nobody looks, and none runs for ever."""
+
+    def during(turn):
+        if turn.trial.percent == 1 and len(turns) < 6:
+            turns.append(turn)
+            users.per_scrape = 100
+            if len(turns) == 3:
+                clock.now += jump
+                clock.began += jump
+                users.status = 500
+            else:
+                users.status = 200
+
+    turns = []
+    run(releases, server, clock, during, dataclasses.replace(PLAN, timeout_seconds=1000))
+    assert releases.traffic().labels() == {"stable": 2}
 
 
 def test_a_trial_does_not_begin_blind(releases, server, users, clock):
