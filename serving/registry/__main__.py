@@ -45,7 +45,7 @@ def main(folder: Path, settings: str, verb: str = "") -> str:
         if not ours or (not verb and before == standing.Standing(newest)):
             return "another process does it"
         # Mirroring may come right when users most need the processors.
-        os.nice(5)
+        os.nice(10)
         try:
             client, where = _client(settings)
             from serving.registry.mirror import mirror

@@ -42,6 +42,19 @@ def connect(uri: str) -> Any:
 
 
 def words(error: BaseException) -> str:
-    """An error on one line, without the user and password of a URL in it."""
+    """An error on one line, without the user and password of a URL in it.
+
+    MLflow's error about a request repeats those of two libraries below it; the system's says why.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
+    request, failed, _ = text.partition(" failed with exception")
+    cause = _innermost(error)
+    if failed and isinstance(cause, OSError):
+        text = f"{request} failed: {cause.strerror or cause}"
     return re.sub(r"://[^\s'\"]*@", "://***@", text).rstrip(".")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
