@@ -103,6 +103,12 @@ def command(
             raise ValueError(
                 "nothing to read metrics from: say --metrics, --prometheus or --server"
             )
+        if metrics and prometheus:
+            raise ValueError("--metrics and --prometheus exclude each other: say where to read")
+        if selector and not prometheus:
+            raise ValueError("--selector has no effect without --prometheus")
+        if once and follow:
+            raise ValueError("--once and --follow exclude each other")
         model = settings.serving.model
         named = EMBEDDED if names == "embedded" else TENSORFLOW_SERVING
         page = metrics or f"{server.rstrip('/')}/monitoring/prometheus/metrics"
@@ -110,6 +116,8 @@ def command(
         if prometheus:
             source = Prometheus(prometheus, named, model, selector)
         folder = pathlib.Path(settings.serving.model_directory)
+        if not folder.is_dir():
+            raise ReleaseError(f"no version in {folder} yet: python -m pipeline run")
         registry = settings.registry
         mirror = Mirror(folder, registry.model_dump()) if registry else None
         controller = Controller(
@@ -124,6 +132,10 @@ def command(
             console.print(told, style="yellow", markup=False, soft_wrap=True)
     except (SettingsError, ReleaseError, ValueError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except OSError as error:
+        told = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        console.print(f"{told}. The trial stands as it is", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("Stopped. The trial stands as it is; start rollout again to go on.")
