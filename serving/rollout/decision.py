@@ -7,6 +7,9 @@ from serving.rollout.divergence import divergence
 from serving.rollout.plan import Plan, Thresholds
 from serving.rollout.tally import Tally
 
+_SIGMAS = 3.0
+"""By how many standard errors a mean must be too long: one stall of the machine is in it whole."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -158,7 +161,7 @@ def _worse(limit: Thresholds, canary: Tally, stable: Tally, events: int) -> str:
             mean is not None
             and canary.measured >= 5 * limit.judge_after
             and reference is not None
-            and mean > limit.slower_by * reference
+            and mean - _SIGMAS * canary.mean_error_ms > limit.slower_by * reference
             and mean - reference > limit.slower_floor_ms
         ):
             return (

@@ -82,7 +82,7 @@ class Thresholds:
       more_errors: its share of errors of any kind less the stable version's: a version that
         refuses what the stable one takes shows here, a client that sends nonsense to both doesn't.
       slower_by: its mean latency over the stable version's, compared where its mean is also at
-        least ``slower_floor_ms`` longer.
+        least ``slower_floor_ms`` longer, and longer than a few stalls of the machine explain.
       slower_floor_ms: a difference below this is noise.
       invalid_share: answers with NaN or infinities among its requests, where they are counted.
       compare_answers: whether the distributions of the two versions' answers are compared, where
@@ -90,7 +90,7 @@ class Thresholds:
       psi: how far they may be apart beyond chance, as a population stability index:
         ``serving.rollout.divergence``.
       judge_after: how many requests it takes to judge a share or a latency at all; a mean takes
-        five times as many, as one request can spoil it.
+        five times as many.
       events: how many errors or slow requests it takes for a rollback. Fewer hold the step until
         more requests tell, or its time is out.
     """

@@ -57,6 +57,22 @@ class Tally:
         """Mean latency in milliseconds; None without one."""
         return self.seconds / self.measured * 1000 if self.measured else None
 
+    @property
+    def mean_error_ms(self) -> float:
+        """The mean's standard error in milliseconds, or more; 0 without a latency.
+
+        Each latency counts as its bucket's upper edge, one past the last edge as twice that.
+        """
+        if not self.measured:
+            return 0.0
+        squares = counted = last = 0.0
+        for edge, count in sorted(self.buckets.items()):
+            last = edge if math.isfinite(edge) else 2 * last
+            squares += (count - counted) * last**2
+            counted = count
+        mean = self.seconds / self.measured
+        return math.sqrt(max(0.0, squares / self.measured - mean**2) / self.measured) * 1000
+
     def quantile_ms(self, share: float) -> float | None:
         """A latency that this share of requests did not exceed, in milliseconds.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +111,27 @@ def test_two_bad_requests_hold_and_three_roll_back():
                 GOOD, canary=tally(120, **{name: count}), recent_canary=Tally()
             )
             assert decided(evidence, lasted).action == action, (name, count, lasted)
+
+
+def test_one_stall_in_a_hundred_requests_is_not_a_slow_version():
+    plan = dataclasses.replace(PLAN, thresholds=Thresholds(p99_ms=1000))
+    stable = Tally(9900, seconds=9900 * 0.004, buckets={0.005: 9900.0, 1.0: 9900.0, math.inf: 9900})
+    stalled = Tally(
+        100, seconds=99 * 0.004 + 0.6, buckets={0.005: 99.0, 1.0: 100.0, math.inf: 100.0}
+    )
+    slow = Tally(100, seconds=100 * 0.01, buckets={0.005: 0.0, 0.01: 100.0, math.inf: 100.0})
+    assert stalled.mean_ms > slow.mean_ms - 1 > 2 * stable.mean_ms
+    for canary, action in ((stalled, "advance"), (slow, "roll back")):
+        assert decide(plan, at(), Evidence(canary, stable, lasted=60.0)).action == action
+
+
+def test_the_means_error_is_not_less_than_the_truth():
+    seconds = np.random.default_rng(1).lognormal(-5, 1, 400)
+    buckets = {edge: float(np.sum(seconds <= edge)) for edge in (*EDGES[:-1], 1.0, math.inf)}
+    error = Tally(400, seconds=seconds.sum(), buckets=buckets).mean_error_ms
+    truth = seconds.std() / 20 * 1000
+    assert truth <= error < 3 * truth
+    assert Tally().mean_error_ms == 0
 
 
 def test_nonsense_that_clients_send_to_both_is_not_the_versions_fault():
