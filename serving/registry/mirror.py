@@ -44,9 +44,12 @@ def mirror(releases: Releases, client: Any, registry: Registry) -> dict[str, int
     name = registry.model or releases.folder.name
     aliases = _registered_model(client, name)
     known = {found.tags.get(_FINGERPRINT): found for found in _model_versions(client, name)}
-    statuses, trial = releases.statuses(), releases.trial()
+    # In this order a version that is pushed meanwhile is not half seen; its own mirror follows.
+    versions, statuses, trial = releases.versions(), releases.statuses(), releases.trial()
     numbers: dict[str, int] = {}
-    for version in releases.versions():
+    for version in versions:
+        if version.number not in statuses:
+            continue  # Pruned meanwhile.
         fingerprint = version.fingerprint or content_fingerprint(version.path)
         numbers[fingerprint] = version.number
         if fingerprint not in known:
