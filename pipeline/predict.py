@@ -26,6 +26,7 @@ SERVER = "http://127.0.0.1:8501"
 @click.option(
     "--show-features", "--explain", is_flag=True, help="Print what the model was given, too."
 )
+@click.option("--body", is_flag=True, help="Print the request for curl instead of asking.")
 @click.option("--from", "begin", help="Instead of one entity: all rows from this time on,")
 @click.option("--to", "end", help="… and before this one.")
 @click.option(
@@ -44,6 +45,7 @@ def command(
     entity: str | None,
     at: str | None,
     show_features: bool,
+    body: bool,
     begin: str | None,
     end: str | None,
     output: str | None,
@@ -63,7 +65,12 @@ def command(
     try:
         settings = load_settings(pathlib.Path(settings_path))
         if entity is not None:
-            _one(settings, console, entity, at, server, timeout, show_features)
+            if server.startswith("http"):
+                _do_without_pandas()
+            if body:
+                _body(settings, entity, at, server, timeout)
+            else:
+                _one(settings, console, entity, at, server, timeout, show_features)
             return
         first, last = (_instant("--from", begin), _instant("--to", end))
         if not first < last:
@@ -86,14 +93,9 @@ def _one(
     timeout: float,
     show: bool,
 ) -> None:
-    if server.startswith("http"):
-        _do_without_pandas()
     from serving.online.client import PredictionClient
-    from serving.online.features import FeatureReader
 
-    instant = _default_time(settings) if at is None else _instant("--at", at)
-    reader = FeatureReader(settings, _index_folder(settings))
-    features = reader.at(entity, instant)
+    instant, features = _features(settings, entity, at)
     begun = time.perf_counter()
     with _client(PredictionClient, server, settings, timeout) as client:
         prediction = client.predict(features.table)
@@ -114,6 +116,21 @@ def _one(
             shown = features.table[name][0].as_py()
             text = shown.decode(errors="replace") if isinstance(shown, bytes) else shown
             console.print(f"  {name} {'-' if text is None else text}", markup=False)
+
+
+def _body(settings: Settings, entity: str, at: str | None, server: str, timeout: float) -> None:
+    from serving.online.client import PredictionClient
+
+    _, features = _features(settings, entity, at)
+    with _client(PredictionClient, server, settings, timeout) as client:
+        click.echo(client.body(features.table))
+
+
+def _features(settings: Settings, entity: str, at: str | None) -> tuple[int, "Features"]:
+    from serving.online.features import FeatureReader
+
+    instant = _default_time(settings) if at is None else _instant("--at", at)
+    return instant, FeatureReader(settings, _index_folder(settings)).at(entity, instant)
 
 
 def _do_without_pandas() -> None:

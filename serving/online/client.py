@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from serving.online.columns import request_columns
 from serving.online.errors import PredictionError
-from serving.online.rest import RestTransport
+from serving.online.rest import RestTransport, predict_body
 from serving.online.transport import Signature, Target, Transport
 
 REFRESH_SECONDS = 5.0
@@ -119,6 +119,14 @@ class PredictionClient:
             if before is not None and before[1] == self._known_signature(deadline):
                 raise
             return self._predict(table, deadline)
+
+    def body(self, table: pa.Table) -> str:
+        """The JSON that asks a REST server for the same as ``predict``, for other programs.
+
+        Raises:
+          PredictionError: as of ``signature``, or if the features lack a column.
+        """
+        return predict_body(self._target.signature, request_columns(table, self.signature().inputs))
 
     def _predict(self, table: pa.Table, deadline: float) -> Prediction:
         signature = self._known_signature(deadline)

@@ -73,11 +73,8 @@ class RestTransport:
     ) -> tuple[int, dict[str, np.ndarray]]:
         """As ``Transport.predict``."""
         path = _path(Target(target.model, signature.version))
-        body = {
-            "signature_name": target.signature,
-            "inputs": {name: _to_json(values) for name, values in columns.items()},
-        }
-        answer = self._call("POST", f"{path}:predict", json.dumps(body).encode(), timeout)
+        body = predict_body(target.signature, columns)
+        answer = self._call("POST", f"{path}:predict", body.encode(), timeout)
         outputs = answer.get("outputs")
         if len(signature.outputs) == 1:
             # A single output comes without its name.
@@ -142,6 +139,17 @@ class RestTransport:
         return response.status, text
 
 
+def predict_body(signature: str, columns: Mapping[str, np.ndarray]) -> str:
+    """What is posted for a prediction: JSON with one list a column.
+
+    Args:
+      signature: its name.
+      columns: by input, [n]; NaN is written as NaN, which TensorFlow Serving reads.
+    """
+    inputs = {name: _to_json(values) for name, values in columns.items()}
+    return json.dumps({"signature_name": signature, "inputs": inputs})
+
+
 def _path(target: Target) -> str:
     path = f"/v1/models/{urllib.parse.quote(target.model, safe='')}"
     if target.version is not None:
@@ -157,7 +165,6 @@ def _dtypes(tensors: Mapping[str, Any]) -> dict[str, str]:
 
 def _to_json(values: np.ndarray) -> list[Any]:
     if values.dtype != object:
-        # NaN is written as NaN, which TensorFlow Serving reads.
         listed: list[Any] = values.tolist()
         return listed
     return [_text(value) for value in values]

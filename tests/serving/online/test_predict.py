@@ -2,6 +2,7 @@
 
 import shutil
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -41,6 +42,15 @@ def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
         plant, "--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url, "--explain"
     )
     assert "telemetry_temperature_mean_3h " in explained
+
+
+def test_the_request_for_curl_is_answered_alike(plant, url):
+    words = ["--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url]
+    body = call(plant, *words, "--body")
+    answer = httpx.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
+    outputs = answer["outputs"]
+    probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
+    assert f"probabilities {probability:.6g}" in call(plant, *words)
 
 
 def test_without_a_time_the_settings_say_which(plant, url):
