@@ -154,8 +154,9 @@ class Scheduler:
     ) -> None:
         self.strict = parameters is not None
         self.parameters = parameters or ADAPTIVE
-        self._free = parameters.num_batch_threads if parameters else threads
-        self._pool = ThreadPoolExecutor(self._free, self.parameters.thread_pool_name)
+        self._threads = parameters.num_batch_threads if parameters else threads
+        self._free = self._threads
+        self._pool = ThreadPoolExecutor(self._threads, self.parameters.thread_pool_name)
         self._observe = observe
         self._ready: dict[Queue, None] = {}
         self._next: asyncio.Handle | None = None
@@ -166,8 +167,12 @@ class Scheduler:
         """Says that a queue has one more task."""
         self._ready.setdefault(queue)
         now = time.monotonic()
-        self._rate = self._rate * math.exp((self._counted - now) / _MEMORY) + 1 / _MEMORY
+        self._rate *= math.exp((self._counted - now) / _MEMORY)
         self._counted = now
+        if self._free < self._threads or len(queue.tasks) > 1:
+            # One that comes while others wait or run. Of clients that ask one after the other none
+            # is due before the last is answered.
+            self._rate += 1 / _MEMORY
         self._schedule(now)
 
     def close(self) -> None:
