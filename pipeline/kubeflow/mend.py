@@ -7,10 +7,17 @@ is.
 import copy
 from typing import Any
 
-from pipeline.kubeflow.run_values import AS_OF, PLACEHOLDERS, RUN_CREATED, RUN_ID
+from pipeline.kubeflow.run_values import AS_OF, RUN_ID, RUN_TIME
 from pipeline.settings.kubeflow import Node
 
 Spec = dict[str, Any]
+
+# KFP from 2.5 on (kubeflow/pipelines#11599), and Vertex AI.
+_RUN_ID = "{{$.pipeline_job_uuid}}"
+# KFP from 2.16 on (kubeflow/pipelines#13474), and Vertex AI. Not the schedule's time: KFP's driver
+# looks that up anew for each task and, where it may not, tells the time of creation instead.
+_RUN_TIME = "{{$.pipeline_job_create_time_utc}}"
+PLACEHOLDERS = frozenset({_RUN_ID, _RUN_TIME})
 
 
 def keep_defaults(spec: Spec, defaults: dict[str, Any]) -> Spec:
@@ -26,27 +33,28 @@ def keep_defaults(spec: Spec, defaults: dict[str, Any]) -> Spec:
 
 
 def tell_the_run(spec: Spec, now: bool) -> Spec:
-    """Hands the run's id and, where ``as_of`` may be 'now', its time of creation to who needs them.
+    """Hands the run's id, and where ``as_of`` may be 'now' its time of creation, to who needs them.
 
-    TFX's entrypoint knows neither (tensorflow/tfx#6722 and others): on KFP no driver of TFX runs.
+    Locally TFX's drivers tell executors of their run; on Kubeflow no driver of TFX runs
+    (tensorflow/tfx#6722).
 
     Args:
       spec: the PipelineSpec.
       now: whether ``as_of`` is 'now' by default. Else the time is left out, since a parameter that
-        is another in each run keeps a stage from ever being cached.
+        is another in each run keeps a task from ever being cached.
     """
     spec = copy.deepcopy(spec)
     for task in spec["root"]["dag"]["tasks"].values():
-        told = []
-        if "lineage" in task["inputs"].get("parameters", {}):
-            told.append(RUN_ID)
-        if now and AS_OF in task["inputs"].get("parameters", {}):
-            told.append(RUN_CREATED)
-        for value in told:
-            constant = {"runtimeValue": {"constant": PLACEHOLDERS[value]}}
-            task["inputs"]["parameters"][value] = constant
-            component = spec["components"][task["componentRef"]["name"]]
-            component["inputDefinitions"]["parameters"][value] = {"parameterType": "STRING"}
+        given = task["inputs"].get("parameters", {})
+        told = {}
+        if "lineage" in given:
+            told[RUN_ID] = _RUN_ID
+        if now and AS_OF in given:
+            told[RUN_TIME] = _RUN_TIME
+        component = spec["components"][task["componentRef"]["name"]]
+        for name, placeholder in told.items():
+            given[name] = {"runtimeValue": {"constant": placeholder}}
+            component["inputDefinitions"]["parameters"][name] = {"parameterType": "STRING"}
     return spec
 
 
