@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from pipeline.settings.access import Auth, NoAuth, Tls
 from pipeline.settings.fields import FROZEN, Count, EnvName, Switch, Text, matching
 
 Cpu = Annotated[
@@ -152,7 +153,8 @@ class Kubeflow(pydantic.BaseModel):
     namespace: Text | None = None
     experiment: Text = "Default"
     service_account: Text | None = None
-    token_env: EnvName | None = None
+    auth: Auth = NoAuth()
+    tls: Tls = Tls()
     nodes: dict[NodeName, Node] = {}
 
     @pydantic.model_validator(mode="after")
