@@ -2,7 +2,6 @@
 
 import datetime
 import pathlib
-import secrets
 from typing import Any
 
 from components.curated_schema import schema_file
@@ -14,14 +13,9 @@ from components.ingest.sql.connect import connected, database_url
 from pipeline import fingerprint, history, lineage
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
+from pipeline.run_id import new_run_id
 from pipeline.settings import Settings
 from serving import releases
-
-
-def new_run_id() -> str:
-    """An id that sorts by time and is unique on this machine."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def resolve_as_of(settings: Settings, text: str | None) -> int:
