@@ -1,0 +1,90 @@
+"""What a run is started with: the package, and the values of its parameters."""
+
+import datetime
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from components.ingest.durations import format_instant, parse_instant
+from pipeline.kubeflow.run_values import AS_OF, SCHEDULED
+from pipeline.kubeflow.submit.backend import Package
+from pipeline.kubeflow.submit.errors import SubmitError
+from pipeline.kubeflow.submit.values import run_values
+from pipeline.settings import Settings
+
+
+def package(settings: Settings, path: pathlib.Path, file: str | None) -> Package:
+    """Reads a compiled package, or compiles one.
+
+    Args:
+      settings: the project's settings.
+      path: the file that they come from.
+      file: the package; None to compile. It is what frees submit from TFX: with it, an environment
+        of its own with any kfp 2.x will do.
+
+    Raises:
+      SubmitError: if the file is none.
+    """
+    if file is not None:
+        return Package.read(pathlib.Path(file).read_text(encoding="utf-8"), file)
+    # Imported here: it imports TFX, and a wrong host or login is told before.
+    from pipeline.kubeflow.compile import FILES, compile_pipeline
+
+    assert settings.kubeflow is not None
+    backend = settings.kubeflow.backend
+    return Package.read(compile_pipeline(settings, path, backend).text, FILES[backend])
+
+
+def values(
+    settings: Settings,
+    package: Package,
+    as_of: str | None,
+    pairs: Sequence[str],
+    *,
+    recurring: bool,
+) -> dict[str, Any]:
+    """The run's parameters.
+
+    A recurring run stands at the time that it was scheduled for, not at the settings'. ``now`` is
+    the moment of submission, so that it is one instant for all stages on every release of KFP.
+
+    Args:
+      settings: the project's settings.
+      package: has the parameters' types and defaults.
+      as_of: what ``--as-of`` says.
+      pairs: what ``-p`` says, ``name=value`` each.
+      recurring: whether they are for a recurring run.
+
+    Raises:
+      SubmitError: if a value is missing or cannot be used.
+    """
+    assert settings.kubeflow is not None
+    given = {pair.partition("=")[0] for pair in pairs}
+    if AS_OF not in package.parameters or AS_OF in given:
+        if as_of is not None:
+            raise SubmitError(
+                "--as-of and -p as_of=… are one and the same: say one"
+                if AS_OF in given
+                else "--as-of: the pipeline has no parameter as_of"
+            )
+        return run_values(pairs, package.parameters)
+    if recurring and as_of is None:
+        # Vertex AI's schedules write no times into parameters; there the run asks when it began.
+        text = SCHEDULED if settings.kubeflow.backend == "kfp" else "now"
+    else:
+        text = _instant(settings, as_of or settings.as_of)
+    return run_values([*pairs, f"{AS_OF}={text}"], package.parameters)
+
+
+def _instant(settings: Settings, text: str) -> str:
+    if text == "latest":
+        # Imported here: it asks the database.
+        from pipeline.local.plan import resolve_as_of
+
+        return format_instant(resolve_as_of(settings, text))
+    if text == "now":
+        text = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()
+    try:
+        return format_instant(parse_instant(text))
+    except ValueError as error:
+        raise SubmitError(f"--as-of {text!r}: {error}, or 'now' or 'latest'") from None
