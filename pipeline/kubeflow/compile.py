@@ -17,9 +17,12 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 
 from pipeline.definition import create_pipeline
 from pipeline.kubeflow import mend
+from pipeline.kubeflow.acceptance import check_accepted
 from pipeline.kubeflow.inputs import run_inputs
+from pipeline.kubeflow.readiness import check_ready, left_out
 from pipeline.kubeflow.resources import Backend, executor_config, resource_spec
 from pipeline.kubeflow.run_values import AS_OF
+from pipeline.kubeflow.unsupported import check_supported
 from pipeline.nodes import is_cached, node_ids
 from pipeline.settings import Settings
 
@@ -36,26 +39,38 @@ class CompiledPackage:
       spec: the PipelineSpec.
       platform: the PlatformSpec; empty for Vertex AI.
       text: the file's content: for KFP both as YAML documents, for Vertex AI a PipelineJob as JSON.
+      left_out: what of the settings the backend has no word for, as lines for people.
     """
 
     backend: Backend
     spec: dict[str, Any]
     platform: dict[str, Any]
     text: str
+    left_out: list[str]
 
 
 def compile_pipeline(
     settings: Settings,
     path: pathlib.Path,
     backend: Backend,
+    *,
+    allow_unpinned: bool = False,
 ) -> CompiledPackage:
-    """Compiles the definition.
+    """Compiles the definition, and refuses what the backend would refuse.
 
     Args:
       settings: the project's settings, with ``kubeflow``.
       path: the file that they come from.
       backend: whom to compile for.
+      allow_unpinned: takes an image that is named by a tag.
+
+    Raises:
+      SettingsError: if the settings cannot run on a cluster as they stand.
+      UnsupportedError: if a node of the definition cannot.
+      NotAcceptedError: if the backend would refuse what came of it.
+      components.curated_schema.schema_file.SchemaError: if there is no schema to train by.
     """
+    check_ready(settings, path, backend, allow_unpinned=allow_unpinned)
     kubeflow = settings.kubeflow
     assert kubeflow is not None
     nodes = {name: kubeflow.node(name) for name in node_ids(settings)}
@@ -67,8 +82,9 @@ def compile_pipeline(
             use_pipeline_spec_2_1=True,
         )
     )
-    inputs = run_inputs(settings, path, kubeflow.pipeline_root)
-    job = runner.run(create_pipeline(settings, inputs), write_out=False)
+    pipeline = create_pipeline(settings, run_inputs(settings, path, kubeflow.pipeline_root))
+    check_supported(pipeline)
+    job = runner.run(pipeline, write_out=False)
 
     spec = mend.keep_defaults(job["pipelineSpec"], {AS_OF: settings.as_of})
     spec = mend.tell_the_run(spec, now=settings.as_of == "now")
@@ -80,9 +96,11 @@ def compile_pipeline(
         if config:
             executors[spec["components"][name]["executorLabel"]] = config
 
+    platform: dict[str, Any] = {}
     if backend == "vertex":
         text = json.dumps(job | {"pipelineSpec": spec}, indent=2, sort_keys=True) + "\n"
-        return CompiledPackage(backend, spec, {}, text)
-    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
-    documents = yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return CompiledPackage(backend, spec, platform, documents)
+    else:
+        platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+        text = yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
+    check_accepted(backend, text)
+    return CompiledPackage(backend, spec, platform, text, left_out(settings, backend))
