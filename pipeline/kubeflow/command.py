@@ -86,7 +86,7 @@ def write(
     settings = load_settings(path)
     chosen: Backend = backend or (settings.kubeflow.backend if settings.kubeflow else "kfp")
     check_ready(settings, path, chosen, allow_unpinned=allow_unpinned)
-    with console.status("importing TFX and compiling …"), _quiet_libraries():
+    with console.status("importing TFX and compiling …"), quiet_libraries():
         # Only now: it takes half a minute, and most mistakes are told without it.
         from pipeline.kubeflow.compile import FILES, compile_pipeline
 
@@ -143,7 +143,7 @@ def _asks(node: "Node", backend: "Backend") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """TensorFlow and TFX tell dozens of lines while they are imported, none of the package."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():

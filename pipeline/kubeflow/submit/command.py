@@ -1,5 +1,6 @@
 """The verb ``submit``: compiles, uploads, runs and watches the pipeline on a cluster."""
 
+import logging
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from pipeline.interrupt import interruptible
 from pipeline.kubeflow.submit.errors import SubmitError, reason
+from pipeline.run_id import new_run_id
 from pipeline.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -27,10 +29,13 @@ _SECONDS = click.FloatRange(0, min_open=True)
 @click.option(
     "--package",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False),
+    type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
     help="Submit this package, which 'compile' made, instead of compiling.",
 )
-@click.option("--name", metavar="NAME", help="Call the run, or the recurring run, this.")
+@click.option(
+    "--allow-unpinned", is_flag=True, help="Take an image without a digest. For trying only."
+)
+@click.option("--name", metavar="NAME", help="What it is called; a run, with its time.")
 @click.option("--no-wait", is_flag=True, help="Start the run and leave it.")
 @click.option("--cancel-on-interrupt", is_flag=True, help="Ctrl-C cancels the run, too.")
 @click.option("--cron", metavar="EXPR", help="Run it again and again: '0 3 * * *' is 3:00 UTC.")
@@ -51,7 +56,8 @@ def command(
     settings_path: str,
     as_of: str | None,
     pairs: tuple[str, ...],
-    package: str | None,
+    package: pathlib.Path | None,
+    allow_unpinned: bool,
     name: str | None,
     no_wait: bool,
     cancel_on_interrupt: bool,
@@ -76,85 +82,90 @@ def command(
     # Imported here: help must not wait for it.
     from pipeline.kubeflow.submit import recurring, start, watch
 
-    console = Console()
-    path = pathlib.Path(settings_path)
-    pace = watch.Pace(poll, max(poll, 15.0), patience)
+    # A request that is made again is nothing that a user must know.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    console, path = Console(), pathlib.Path(settings_path)
     try:
         with interruptible():
             settings = load_settings(path)
+            starts = not (disable or follow or status or cancel)
             if cron:
                 recurring.cron_of_six(cron)
-            backend = _backend(settings)
-            _say(console, f"[dim]{escape(backend.place)}[/]")
+            backend = _connected(settings, path, console, starts and not package, allow_unpinned)
+            title = name or settings.project.name
             if cancel:
                 backend.cancel(cancel)
                 _say(console, f"Run {cancel} is being cancelled.")
                 sys.exit(0)
             if disable:
-                title = name or settings.project.name
-                count = backend.disable(title)
-                done = "was stopped before" if count == 0 else "is stopped"
-                _say(console, f"The recurring run {escape(repr(title))} {done}.")
+                done = "is stopped" if backend.disable(title) else "was stopped before"
+                _say(console, f"The recurring run {escape(title)} {done}.")
                 sys.exit(0)
             if status:
-                state = watch.show(backend, status, node_names(settings), console)
+                state = watch.show(backend, status, _stages(settings), console)
                 _say(console, f"{state}  [dim]{backend.link(status)}[/]")
                 sys.exit(EXIT_CODES.get(state, 0))
             run_id = follow
             if run_id is None:
                 with console.status("compiling …"):
-                    packed = start.package(settings, path, package)
+                    packed = (
+                        start.read(settings, package)
+                        if package
+                        else start.compiled(settings, path, allow_unpinned=allow_unpinned)
+                    )
                 values = start.values(settings, packed, as_of, pairs, recurring=bool(cron))
                 with console.status("uploading …"):
                     uploaded = backend.upload(packed)
-                known = "" if uploaded.is_new else " [dim](was there already)[/]"
+                known = "" if uploaded.is_new else "  [dim]was there already[/]"
                 _say(console, f"version {packed.version}{known}")
                 if cron:
-                    title = name or settings.project.name
-                    schedule = backend.schedule(packed, uploaded, title, cron, values)
-                    what = f"The recurring run {escape(repr(title))} ({escape(cron)})"
-                    _say(console, f"{what}: {schedule.change}.")
+                    change = backend.schedule(packed, uploaded, title, cron, values).change
+                    _say(console, f"The recurring run {escape(title)} ({escape(cron)}): {change}.")
                     sys.exit(0)
-                run_id = backend.start(packed, uploaded, name or _run_name(settings), values)
+                run_id = backend.start(packed, uploaded, f"{title}-{new_run_id()}", values)
             _say(console, f"run {run_id}  [dim]{backend.link(run_id)}[/]")
     except KeyboardInterrupt:
-        _say(console, "[yellow]Stopped.[/] No run is being watched.")
+        _say(console, "[yellow]Stopped[/] before a run was watched.")
         sys.exit(INTERRUPTED)
     except Exception as error:
         sys.exit(_told(console, error))
     if no_wait:
         sys.exit(0)
+    pace = watch.Pace(poll, max(poll, 15.0), patience)
     sys.exit(_watch(backend, run_id, settings, console, pace, cancel_on_interrupt))
 
 
-def node_names(settings: Settings) -> list[str]:
-    """The stages, in the order in which they are shown."""
-    from pipeline.nodes import node_ids
+def _connected(
+    settings: Settings, path: pathlib.Path, console: Console, compiles: bool, allow_unpinned: bool
+) -> "Backend":
+    """The cheap refusals first: settings, then host and login, and only then TFX's import."""
+    from pipeline.kubeflow.submit import start
 
-    return node_ids(settings)
-
-
-def _backend(settings: Settings) -> "Backend":
-    kubeflow = settings.kubeflow
-    if kubeflow is None:
+    if settings.kubeflow is None:
         raise SubmitError(
             "the settings have no kubeflow block: it says where the pipeline runs, and in which "
             "image"
         )
-    if kubeflow.backend == "vertex":
-        from pipeline.kubeflow.submit.vertex import VertexBackend
+    if compiles:
+        start.check(settings, path, allow_unpinned=allow_unpinned)
+    with console.status("connecting …"):
+        if settings.kubeflow.backend == "vertex":
+            from pipeline.kubeflow.submit.vertex import VertexBackend
 
-        return VertexBackend(kubeflow)
-    from pipeline.kubeflow.submit.kfp_backend import KfpBackend
+            backend: Backend = VertexBackend(settings.kubeflow)
+        else:
+            from pipeline.kubeflow.submit.kfp_backend import KfpBackend
 
-    return KfpBackend(kubeflow, node_names(settings))
+            backend = KfpBackend(settings.kubeflow, _stages(settings))
+    _say(console, f"[dim]{escape(backend.place)}[/]")
+    return backend
 
 
-def _run_name(settings: Settings) -> str:
-    """A name that no other run has, by which a run whose creation was not answered is found."""
-    from pipeline.run_id import new_run_id
+def _stages(settings: Settings) -> list[str]:
+    """The stages, in the order in which they are shown."""
+    from pipeline.nodes import node_ids
 
-    return f"{settings.project.name}-{new_run_id()}"
+    return node_ids(settings)
 
 
 def _watch(
@@ -170,7 +181,7 @@ def _watch(
     verb = "python -m pipeline submit"
     try:
         with interruptible():
-            state, sight = watch(backend, run_id, node_names(settings), console, pace)
+            state, sight = watch(backend, run_id, _stages(settings), console, pace)
     except KeyboardInterrupt:
         if cancel_on_interrupt:
             try:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,24 @@ class Connection:
     login: Login
 
 
+class _Session(requests.Session):
+    """Requests without a login, all with one rule for certificates."""
+
+    def __init__(self, verify: str | bool | None) -> None:
+        super().__init__()
+        self.auth = Login("nobody yet")
+        self._verify = verify
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        """As of a session, whose own ``verify`` gives way to the environment's."""
+        return super().request(*args, **options | {"verify": self._verify})
+
+
+def _authorities(kubeflow: "Kubeflow") -> str | None:
+    """A file of certificates; kfp would not look at requests' variable by itself."""
+    return kubeflow.tls.ca_cert or os.environ.get("REQUESTS_CA_BUNDLE")
+
+
 def connect(kubeflow: "Kubeflow", patience: float = PATIENCE) -> Connection:
     """Logs in and looks whether the server lets it.
 
@@ -58,13 +77,11 @@ def connect(kubeflow: "Kubeflow", patience: float = PATIENCE) -> Connection:
     host = kubeflow.host.partition("#")[0].rstrip("/")
     if "://" not in host:
         host = f"https://{host}"
-    session = requests.Session()
-    session.auth = Login("nobody yet")
-    session.verify = kubeflow.tls.ca_cert or kubeflow.tls.verify
+    session = _Session(_authorities(kubeflow) if kubeflow.tls.verify else False)
     again = urllib3.Retry(
+        total=2,
         connect=0,
-        read=1,
-        status=2,
+        other=0,
         status_forcelist=(500, 502, 503, 504),
         backoff_factor=0.3,
         raise_on_status=False,
@@ -119,7 +136,7 @@ def kfp_client(kubeflow: "Kubeflow", connection: Connection) -> Any:
             credentials=credentials,
             # Any but kfp's default also outdoes that file.
             namespace=kubeflow.namespace or "default",
-            ssl_ca_cert=kubeflow.tls.ca_cert,
+            ssl_ca_cert=_authorities(kubeflow),
             verify_ssl=kubeflow.tls.verify,
             proxy=requests.utils.select_proxy(connection.host, proxies),
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.ingest.durations import format_instant, parse_instant
+from pipeline.kubeflow.readiness import check_ready
 from pipeline.kubeflow.run_values import AS_OF, SCHEDULED
 from pipeline.kubeflow.submit.backend import Package
 from pipeline.kubeflow.submit.errors import SubmitError
@@ -13,26 +14,66 @@ from pipeline.kubeflow.submit.values import run_values
 from pipeline.settings import Settings
 
 
-def package(settings: Settings, path: pathlib.Path, file: str | None) -> Package:
-    """Reads a compiled package, or compiles one.
+def check(settings: Settings, path: pathlib.Path, *, allow_unpinned: bool) -> None:
+    """Refuses settings that could not run, before a server is asked and TFX imported.
+
+    Raises:
+      SettingsError: with every problem.
+    """
+    assert settings.kubeflow is not None
+    check_ready(settings, path, settings.kubeflow.backend, allow_unpinned=allow_unpinned)
+
+
+def compiled(settings: Settings, path: pathlib.Path, *, allow_unpinned: bool) -> Package:
+    """Compiles the definition.
 
     Args:
       settings: the project's settings.
       path: the file that they come from.
-      file: the package; None to compile. It is what frees submit from TFX: with it, an environment
-        of its own with any kfp 2.x will do.
+      allow_unpinned: takes an image that is named by a tag.
 
     Raises:
-      SubmitError: if the file is none.
+      SubmitError: if it cannot be compiled.
     """
-    if file is not None:
-        return Package.read(pathlib.Path(file).read_text(encoding="utf-8"), file)
     # Imported here: it imports TFX, and a wrong host or login is told before.
-    from pipeline.kubeflow.compile import FILES, compile_pipeline
+    from components.curated_schema.schema_file import SchemaError
+    from pipeline.kubeflow.command import quiet_libraries
 
     assert settings.kubeflow is not None
     backend = settings.kubeflow.backend
-    return Package.read(compile_pipeline(settings, path, backend).text, FILES[backend])
+    try:
+        with quiet_libraries():
+            from pipeline.kubeflow.compile import FILES, compile_pipeline
+
+            made = compile_pipeline(settings, path, backend, allow_unpinned=allow_unpinned)
+    except (SchemaError, OSError, ValueError) as error:
+        raise SubmitError(str(error)) from error
+    return Package.read(made.text, FILES[backend])
+
+
+def read(settings: Settings, file: pathlib.Path) -> Package:
+    """Takes a package that was compiled before.
+
+    It frees submit from TFX: an environment of its own with any kfp 2.x will do.
+
+    Args:
+      settings: say what it was compiled for.
+      file: the package.
+
+    Raises:
+      SubmitError: if it is none, or one that the backend would refuse.
+    """
+    # Imported here: it imports kfp.
+    from pipeline.kubeflow.acceptance import NotAcceptedError, check_accepted
+
+    assert settings.kubeflow is not None
+    text = file.read_text(encoding="utf-8")
+    package = Package.read(text, str(file))
+    try:
+        check_accepted(settings.kubeflow.backend, text)
+    except NotAcceptedError as error:
+        raise SubmitError(f"{file}: {error}") from None
+    return package
 
 
 def values(
