@@ -1,9 +1,10 @@
 """Whether settings can be compiled for a backend, and what of them it has no use for."""
 
 import collections
+import dataclasses
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pipeline.kubeflow.places import misplaced
 from pipeline.kubeflow.resources import Backend
@@ -92,32 +93,40 @@ def _root(kubeflow: Kubeflow, backend: Backend) -> Iterator[Problem]:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Placed:
+    """A node with where in the settings each of its fields is told."""
+
+    name: str
+    node: Node
+    own: Node | None
+
+    def place(self, field: str) -> tuple[str, ...]:
+        is_own = self.own is not None and field in self.own.model_fields_set
+        return ("kubeflow", "nodes", self.name if is_own else "__default__", field)
+
+
 def _nodes(settings: Settings, backend: Backend) -> Iterator[Problem]:
     assert settings.kubeflow is not None
     for name in node_ids(settings):
-        node = settings.kubeflow.node(name)
-        own = settings.kubeflow.nodes.get(name)
-
-        def place(field: str, name: str = name, own: Node | None = own) -> tuple[str, ...]:
-            is_own = own is not None and field in own.model_fields_set
-            return ("kubeflow", "nodes", name if is_own else "__default__", field)
-
-        # A default that some nodes cannot follow is not a slip; a node's own wish is.
-        if name in RELEASING and node.cache and place("cache")[2] == name:
+        placed = _Placed(name, settings.kubeflow.node(name), settings.kubeflow.nodes.get(name))
+        # A default that some nodes cannot follow is no slip; a node's own wish is.
+        if name in RELEASING and placed.own is not None and placed.own.cache:
             yield Problem(
-                place("cache"),
+                placed.place("cache"),
                 " is true: the release record changes without the node's inputs, so that it must "
                 "run each time",
             )
-        for variable in sorted(set(node.env) & set(node.secrets)):
-            yield Problem(place("env"), f"sets {variable!r}, which secrets sets too")
-        yield from _mounts(node, place("volumes"))
+        for variable in sorted(set(placed.node.env) & set(placed.node.secrets)):
+            yield Problem(placed.place("env"), f"sets {variable!r}, which secrets sets too")
+        yield from _mounts(placed)
         if backend == "vertex":
-            yield from _vertex(node, place)
+            yield from _vertex(placed)
 
 
-def _mounts(node: Node, place: tuple[str, ...]) -> Iterator[Problem]:
-    for claim, count in collections.Counter(v.claim for v in node.volumes).items():
+def _mounts(placed: _Placed) -> Iterator[Problem]:
+    volumes, place = placed.node.volumes, placed.place("volumes")
+    for claim, count in collections.Counter(v.claim for v in volumes).items():
         if count > 1:
             # makeVolumeMountPatch (backend/src/v2/driver/k8s.go) calls each volume like its claim.
             yield Problem(
@@ -125,7 +134,7 @@ def _mounts(node: Node, place: tuple[str, ...]) -> Iterator[Problem]:
                 f"mounts claim {claim!r} {count} times, and Kubeflow makes a volume of each by one "
                 "name, which Kubernetes refuses: mount it once, above both folders",
             )
-    for path, count in collections.Counter(v.path for v in node.volumes).items():
+    for path, count in collections.Counter(v.path for v in volumes).items():
         if count > 1:
             yield Problem(place, f"mounts {count} volumes at {path!r}: expected a folder for each")
         taken = next((t for t in _LAUNCHERS if path == t or path.startswith(f"{t}/")), None)
@@ -133,7 +142,7 @@ def _mounts(node: Node, place: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(place, f"mounts a volume at {path!r}: Kubeflow's launcher uses {taken}")
 
 
-def _vertex(node: Node, place: Callable[[str], tuple[str, ...]]) -> Iterator[Problem]:
+def _vertex(placed: _Placed) -> Iterator[Problem]:
     for field, instead in (
         ("volumes", "keep files in a bucket, which Vertex AI mounts at /gcs"),
         (
@@ -142,10 +151,13 @@ def _vertex(node: Node, place: Callable[[str], tuple[str, ...]]) -> Iterator[Pro
             "url or env",
         ),
     ):
-        if getattr(node, field):
-            yield Problem(place(field), f"Vertex AI has none of Kubernetes' {field}: {instead}")
-    if node.accelerator is not None and node.accelerator.vertex is None:
+        if getattr(placed.node, field):
+            yield Problem(
+                placed.place(field), f"Vertex AI has none of Kubernetes' {field}: {instead}"
+            )
+    accelerator = placed.node.accelerator
+    if accelerator is not None and accelerator.vertex is None:
         yield Problem(
-            (*place("accelerator"), "vertex"),
+            (*placed.place("accelerator"), "vertex"),
             "missing: what Vertex AI calls the accelerator, such as 'NVIDIA_TESLA_T4'",
         )

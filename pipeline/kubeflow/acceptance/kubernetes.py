@@ -21,7 +21,7 @@ _KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?"
 )
-_LABEL = re.compile(r"([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?")
+_LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 _RESOURCE = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 # Of KubernetesExecutorConfig what KFP 2.0 knows already; subPath came later.
 _FIELDS = {
@@ -55,17 +55,21 @@ def _ids(candidate: Candidate) -> Iterator[str]:
 
 
 def _braces(candidate: Candidate) -> Iterator[str]:
-    for name, task in candidate.tasks.items():
-        for key, what in task.get("inputs", {}).get("parameters", {}).items():
-            value = what.get("runtimeValue", {}).get("constant")
-            text = value if isinstance(value, str) else json.dumps(value)
-            if "{{" in text and text not in PLACEHOLDERS:
-                at = text.index("{{")
-                yield f"task {name}: {key!r} holds {text[at : at + 30]!r}, which Argo would replace"
-    for label, container in candidate.containers.items():
-        for argument in container.get("args", []):
-            if "{{" in argument and argument != "{{$}}":
-                yield f"executor {label}: an argument holds '{{{{', which Argo would replace"
+    for place, text in _texts([candidate.spec, candidate.platform], ""):
+        if "{{" in text and text not in PLACEHOLDERS | {"{{$}}"}:
+            at = text.index("{{")
+            yield f"{place} holds {text[at : at + 30]!r}, which Argo would replace"
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(item, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, place)
 
 
 def _size(candidate: Candidate) -> Iterator[str]:

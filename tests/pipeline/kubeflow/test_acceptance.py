@@ -192,6 +192,7 @@ BROKEN_ON_KFP = [
     ("task ids", renamed("root")),
     ("braces", at(*READ_INPUTS, "run_id", "runtimeValue", "constant", value="{{workflow.uid}}")),
     ("braces", at(*CONTAINER, "args", value=["--name={{workflow.name}}"])),
+    ("braces", at(*CONTAINER, "env", 0, "value", value="{{pod.name}}")),
     ("workflow size", at("spec", "sdkVersion", value="v" * (1 << 20))),
     ("pod fields", at(*POD, "securityContext", value={"runAsUser": 1})),
     ("pod fields", at(*POD, "pvcMount", 0, "pvcNameParameter", value={})),
