@@ -1,4 +1,4 @@
-"""What a workflow engine would make of a run: one step each time that the run is looked at.
+"""What a workflow engine would make of a run: one step after each look at the run.
 
 The rows are those that the API server makes of Argo's nodes: a task's driver and the task by name,
 its container as ``executor``. Nothing rests on time.
@@ -42,12 +42,10 @@ class Execution:
         self._waits = dependencies(spec)
         self._outcomes = outcomes
         self._nodes: dict[str, Row] = {}
-        self._looks = 0
 
     def step(self) -> None:
-        self._looks += 1
         state = self.run["state"]
-        if state == "PENDING" and self._looks > 1:
+        if state == "PENDING":
             self.run["state"] = "RUNNING"
             self._set("root-driver", "RUNNING")
         elif state == "RUNNING":

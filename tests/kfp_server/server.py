@@ -29,6 +29,7 @@ class KfpServer:
       faults: what goes wrong next.
       outcomes: by task how it ends, for runs that start from now on; see ``Execution``.
       multi_user: whether runs belong to namespaces.
+      version: what it says of itself.
       seen: the requests, ``METHOD path``.
     """
 
@@ -48,6 +49,7 @@ class KfpServer:
         self.faults.clear()
         self.outcomes: dict[str, str] = {}
         self.multi_user = False
+        self.version = "2.16.0"
         self.seen: list[str] = []
         self._executions: dict[str, Execution] = {}
 
@@ -117,7 +119,7 @@ class KfpServer:
         return await self.door.pages(request)
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return web.json_response({"multi_user": self.multi_user, "tag_name": "2.5.0"})
+        return web.json_response({"multi_user": self.multi_user, "tag_name": self.version})
 
     def _namespace(self, given: str) -> str:
         if not self.multi_user:
@@ -210,8 +212,9 @@ class KfpServer:
 
     async def _get_run(self, request: web.Request) -> web.Response:
         row = self.store.get(self.store.runs, request.match_info["id"])
+        answer = web.json_response(row)
         self._executions[row["run_id"]].step()
-        return web.json_response(row)
+        return answer
 
     async def _terminate(self, request: web.Request) -> web.Response:
         row = self.store.get(self.store.runs, request.match_info["id"])

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.settings.kubeflow import Kubeflow
 
 Answer = TypeVar("Answer")
+# kubeflow/pipelines#12497.
+_WRITES_TIMES = (2, 16)
 
 
 class KfpBackend:
@@ -131,7 +134,19 @@ class KfpBackend:
     def schedule(
         self, package: Package, uploaded: Uploaded, name: str, cron: str, values: dict[str, Any]
     ) -> Schedule:
-        """See ``recurring.ensure``."""
+        """See ``recurring.ensure``.
+
+        Raises:
+          SubmitError: if the server is too old to write the scheduled time into a value.
+        """
+        version = self._connection.server.version
+        numbers = re.match(r"v?(\d+)\.(\d+)", version)
+        old = numbers is not None and (int(numbers[1]), int(numbers[2])) < _WRITES_TIMES
+        if old and any("[[" in str(value) for value in values.values()):
+            raise SubmitError(
+                f"Kubeflow Pipelines {version} writes no scheduled time into a recurring run's "
+                "parameters, which 2.16 does: update it, or schedule submit itself elsewhere"
+            )
         wish = recurring.Wish(
             name=name,
             cron=recurring.cron_of_six(cron),

@@ -7,11 +7,14 @@ from typing import Any
 
 from components.ingest.durations import format_instant, parse_instant
 from pipeline.kubeflow.readiness import check_ready
-from pipeline.kubeflow.run_values import AS_OF, SCHEDULED
+from pipeline.kubeflow.run_values import AS_OF
 from pipeline.kubeflow.submit.backend import Package
 from pipeline.kubeflow.submit.errors import SubmitError
 from pipeline.kubeflow.submit.values import run_values
 from pipeline.settings import Settings
+
+SCHEDULED = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
+"""What KFP writes a recurring run's scheduled time in the place of, once for all its stages."""
 
 
 def check(settings: Settings, path: pathlib.Path, *, allow_unpinned: bool) -> None:
@@ -109,9 +112,16 @@ def values(
                 else "--as-of: the pipeline has no parameter as_of"
             )
         return run_values(pairs, package.parameters)
-    if recurring and as_of is None:
+    if recurring and as_of is None and settings.kubeflow.backend == "kfp":
+        text = SCHEDULED
+    elif recurring and as_of is None:
         # Vertex AI's schedules write no times into parameters; there the run asks when it began.
-        text = SCHEDULED if settings.kubeflow.backend == "kfp" else "now"
+        text = "now"
+        if settings.as_of != "now":
+            raise SubmitError(
+                f"as_of is {settings.as_of!r} in the settings: a recurring run on Vertex AI needs "
+                "a package that was compiled with as_of: now"
+            )
     else:
         text = _instant(settings, as_of or settings.as_of)
     return run_values([*pairs, f"{AS_OF}={text}"], package.parameters)

@@ -108,6 +108,7 @@ def watch(
     """
     table, sight = StageTable(), Sight(stages)
     table.apply(Event("plan", nodes=list(stages)))
+    state: RunState | None = None
     pause, answered, phase = pace.first, time.monotonic(), ""
     with live(table, console) if console.is_terminal else contextlib.nullcontext():
         while True:

@@ -51,7 +51,7 @@ def test_each_way_in(server, kubeflow, door, auth):
     server.door.kind = door
     server.door.users = {"ada@example.com": "hunter2"}
     connection = connect(kubeflow(f"auth: {auth}"))
-    assert connection.server.version == "2.5.0"
+    assert connection.server.version == "2.16.0"
     assert "hunter2" not in repr(connection) and "right-" not in repr(connection)
 
 
