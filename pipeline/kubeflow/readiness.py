@@ -13,7 +13,6 @@ from pipeline.settings import Problem, Settings, SettingsError
 from pipeline.settings.kubeflow import Kubeflow, Node
 
 _PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
-_ROOTS = {"kfp": r"(minio|s3|gs)://[^/].*", "vertex": r"gs://[^/].*"}
 # The launcher keeps artifacts, itself and caches there: container.go and component/constants.go in
 # backend/src/v2 of kubeflow/pipelines.
 _LAUNCHERS = ("/gcs", "/s3", "/minio", "/kfp-launcher", "/.local", "/.cache", "/.config")
@@ -85,11 +84,11 @@ def _images(kubeflow: Kubeflow) -> Iterator[Problem]:
 
 
 def _root(kubeflow: Kubeflow, backend: Backend) -> Iterator[Problem]:
-    if not re.fullmatch(_ROOTS[backend], kubeflow.pipeline_root):
-        stores = "minio://, s3:// or gs://" if backend == "kfp" else "gs://"
+    if backend == "vertex" and not kubeflow.pipeline_root.startswith("gs://"):
         yield Problem(
             ("kubeflow", "pipeline_root"),
-            f" is {kubeflow.pipeline_root!r}: expected a bucket and a folder behind {stores}",
+            f" is {kubeflow.pipeline_root!r}: expected a bucket of Google Cloud Storage, such as "
+            "'gs://bucket/folder'",
         )
 
 

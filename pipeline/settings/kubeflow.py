@@ -146,7 +146,7 @@ class Kubeflow(pydantic.BaseModel):
     pipeline_root: Annotated[
         str,
         matching(
-            r"(minio|s3|gs|gcs|file)://.+|/.+",
+            r"(minio|s3|gs)://[^/].*",
             "expected a bucket such as 'minio://mlpipeline/v2/artifacts' or 'gs://bucket/folder'",
         ),
     ]

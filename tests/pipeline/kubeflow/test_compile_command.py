@@ -33,7 +33,7 @@ def test_settings_without_a_cluster_are_refused_without_tfx():
         ([], "kubeflow.image is 'plant:1': expected an image pinned by digest"),
         (
             ["--allow-unpinned", "--backend", "vertex"],
-            "expected a bucket and a folder behind gs://",
+            "expected a bucket of Google Cloud Storage",
         ),
     ],
 )

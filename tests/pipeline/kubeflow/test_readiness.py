@@ -62,11 +62,6 @@ def test_the_examples_are_ready():
             "plant:gpu",
             "kubeflow.nodes.Trainer.image is 'plant:gpu'",
         ),
-        (
-            "kubeflow.pipeline_root",
-            "/mnt/plant/root",
-            "expected a bucket and a folder behind minio:",
-        ),
         ("serving.directory", "var/serving", "where Champion would lose the versions with its pod"),
         ("serving.directory", "/mnt/plant/../x", "where Champion would lose the versions"),
         ("kubeflow.nodes.VersionPusher", {"volumes": []}, "where VersionPusher would lose"),
@@ -144,7 +139,7 @@ def test_vertex_has_no_volumes_nor_secrets_of_kubernetes():
     told = refusal(KUBEFLOW, "vertex")
     assert "kubeflow.nodes.__default__.volumes: Vertex AI has none of Kubernetes' volumes" in told
     assert "kubeflow.nodes.__default__.secrets: Vertex AI has none of Kubernetes' secrets" in told
-    assert "expected a bucket and a folder behind gs://" in told
+    assert "expected a bucket of Google Cloud Storage" in told
     assert "such as '/gcs/plant/serving'" in told
 
 
