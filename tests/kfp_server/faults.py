@@ -49,7 +49,7 @@ def middleware(faults: list[Fault]):
         if fault.kind == "reset":
             assert request.transport is not None
             request.transport.abort()
-            raise ConnectionResetError
+            return web.Response()
         return web.Response(status=int(fault.kind), text="upstream connect error")
 
     return strike

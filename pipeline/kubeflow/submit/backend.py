@@ -10,6 +10,7 @@ from pipeline.kubeflow.submit.errors import SubmitError
 from pipeline.local.events import State
 
 RunState = Literal["pending", "running", "succeeded", "failed", "canceling", "canceled"]
+Change = Literal["made", "replaced", "enabled", "left as it is"]
 ENDED: tuple[RunState, ...] = ("succeeded", "failed", "canceled")
 
 
@@ -95,7 +96,7 @@ class Schedule:
     """A recurring run; ``change`` is what was done to it."""
 
     schedule_id: str
-    change: Literal["made", "replaced", "enabled", "left as it is"]
+    change: Change
 
 
 class Backend(Protocol):

@@ -61,7 +61,7 @@ class KfpBackend:
         version tells its digest, too.
         """
         mark = f"sha256:{package.digest}"
-        new: list[object] = []
+        asked: list[str] = []
 
         def versions(pipeline_id: str) -> str | None:
             names = [package.version, package.name]
@@ -78,22 +78,20 @@ class KfpBackend:
             file.write_text(package.text, encoding="utf-8")
 
             def create() -> None:
-                new.append(
-                    self._client.upload_pipeline(
-                        str(file), package.name, description=mark, namespace=self._namespace
-                    )
+                asked.append("pipeline")
+                self._client.upload_pipeline(
+                    str(file), package.name, description=mark, namespace=self._namespace
                 )
 
             def add() -> None:
-                new.append(
-                    self._client.upload_pipeline_version(
-                        str(file), package.version, pipeline_id=pipeline_id, description=mark
-                    )
+                asked.append("version")
+                self._client.upload_pipeline_version(
+                    str(file), package.version, pipeline_id=pipeline_id, description=mark
                 )
 
             pipeline_id = found_or_made(lambda: self._pipeline(package.name), create)
             version_id = found_or_made(lambda: versions(pipeline_id), add)
-        return Uploaded(pipeline_id, version_id, is_new=bool(new))
+        return Uploaded(pipeline_id, version_id, is_new=bool(asked))
 
     def start(self, package: Package, uploaded: Uploaded, name: str, values: dict[str, Any]) -> str:
         """Creates a run of that name, once."""

@@ -6,6 +6,7 @@ right what a broken one left.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -87,10 +88,9 @@ def ensure(client: Any, experiment_id: str, wish: Wish) -> Schedule:
 
     found = found_or_made(find, make)
     kept = str(found.recurring_run_id)
-    others = [run for run in before if run.recurring_run_id != kept]
-    for run in others:
-        # The identifier by name: kfp's parameter order differs between releases.
-        _once(lambda run=run: client.delete_recurring_run(recurring_run_id=run.recurring_run_id))
+    others = [str(run.recurring_run_id) for run in before if run.recurring_run_id != kept]
+    for key in others:
+        _delete(client, key)
     if len(before) == len(others):
         return Schedule(kept, "replaced" if others else "made")
     if found.status == "DISABLED":
@@ -111,9 +111,9 @@ def disable(client: Any, experiment_id: str, name: str) -> int:
     found = _all(client, experiment_id, name)
     if not found:
         raise SubmitError(f"there is no recurring run {name!r}")
-    enabled = [run for run in found if run.status != "DISABLED"]
-    for run in enabled:
-        retried(lambda run=run: client.disable_recurring_run(recurring_run_id=run.recurring_run_id))
+    enabled = [str(run.recurring_run_id) for run in found if run.status != "DISABLED"]
+    for key in enabled:
+        retried(functools.partial(client.disable_recurring_run, recurring_run_id=key))
     return len(enabled)
 
 
@@ -130,10 +130,10 @@ def _all(client: Any, experiment_id: str, name: str) -> list[Any]:
     return [run for run in found.recurring_runs or [] if run.display_name == name]
 
 
-def _once(delete: Any) -> None:
+def _delete(client: Any, key: str) -> None:
     """A delete whose answer was lost has taken: what is gone counts as deleted."""
     try:
-        retried(delete)
+        retried(lambda: client.delete_recurring_run(recurring_run_id=key))
     except Exception as error:
         if getattr(error, "status", None) != 404:
             raise

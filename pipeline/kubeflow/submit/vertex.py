@@ -9,7 +9,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.kubeflow.submit.backend import Package, RunState, Schedule, Snapshot, Stage, Uploaded
+from pipeline.kubeflow.submit.backend import (
+    Change,
+    Package,
+    RunState,
+    Schedule,
+    Snapshot,
+    Stage,
+    Uploaded,
+)
 from pipeline.kubeflow.submit.deadline import within
 from pipeline.kubeflow.submit.errors import SubmitError, reason
 from pipeline.kubeflow.submit.retry import found_or_made, retried
@@ -68,18 +76,17 @@ class VertexBackend:
         from google.cloud import aiplatform_v1
 
         self._v1 = aiplatform_v1
-        options = {
+        options: dict[str, Any] = {
             "client_options": {
                 "api_endpoint": endpoint or f"{self._region}-aiplatform.googleapis.com"
             },
+            "credentials": credentials,
             "transport": "rest",
         }
 
         def log_in() -> None:
-            self._jobs = aiplatform_v1.PipelineServiceClient(credentials=credentials, **options)
-            self._schedules = aiplatform_v1.ScheduleServiceClient(
-                credentials=credentials, **options
-            )
+            self._jobs = aiplatform_v1.PipelineServiceClient(**options)
+            self._schedules = aiplatform_v1.ScheduleServiceClient(**options)
             query = {"parent": self._parent, "page_size": 1}
             next(iter(self._jobs.list_pipeline_jobs(query, retry=None, timeout=5.0)), None)
 
@@ -161,7 +168,7 @@ class VertexBackend:
                 ),
             )
             return Schedule(made.name, "made")
-        change = "left as it is"
+        change: Change = "left as it is"
         if before.create_pipeline_job_request.pipeline_job.labels.get(_LABEL) != mark:
             wish.name = before.name
             mask = {"paths": ["cron", "create_pipeline_job_request"]}

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.kubeflow.submit.backend import ENDED, Backend, RunState, Snapshot, Stage
 from pipeline.kubeflow.submit.errors import SubmitError, reason
-from pipeline.kubeflow.submit.retry import is_transient
+from pipeline.kubeflow.submit.retry import is_transient, retried
 from pipeline.local.events import Event, State
 from pipeline.local.table import StageTable, live, print_line
 
@@ -148,7 +148,7 @@ def show(backend: Backend, run_id: str, stages: Collection[str], console: Consol
     """Prints a run's stages as they stand; the run's state."""
     table, sight = StageTable(), Sight(stages)
     table.apply(Event("plan", nodes=list(stages)))
-    state, events = sight.changes(backend.look(run_id))
+    state, events = sight.changes(retried(lambda: backend.look(run_id)))
     for event in events:
         table.apply(event)
     console.print(table)
