@@ -7,6 +7,8 @@ from typing import TypeVar
 import tenacity
 import urllib3
 
+from pipeline.kubeflow.submit.errors import SubmitError
+
 Answer = TypeVar("Answer")
 
 _STATUS = {408, 429, 500, 502, 503, 504}
@@ -54,7 +56,7 @@ def found_or_made(find: Callable[[], Answer | None], make: Callable[[], object])
       make: makes it.
 
     Raises:
-      LookupError: if it is made and not found then.
+      SubmitError: if it is made and not found then.
     """
 
     def once() -> Answer:
@@ -63,7 +65,9 @@ def found_or_made(find: Callable[[], Answer | None], make: Callable[[], object])
             make()
             found = find()
         if found is None:
-            raise LookupError("the server took it and does not list it")
+            raise SubmitError(
+                "the server took it, and does not list it: may you see what you make?"
+            )
         return found
 
     return retried(once)

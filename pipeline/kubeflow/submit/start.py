@@ -130,9 +130,13 @@ def values(
 def _instant(settings: Settings, text: str) -> str:
     if text == "latest":
         # Imported here: it asks the database.
+        from components.ingest.errors import DataError
         from pipeline.local.plan import resolve_as_of
 
-        return format_instant(resolve_as_of(settings, text))
+        try:
+            return format_instant(resolve_as_of(settings, text))
+        except DataError as error:
+            raise SubmitError(f"--as-of latest: {error}") from None
     if text == "now":
         text = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()
     try:

@@ -70,8 +70,9 @@ def _server():
 
 
 @pytest.fixture
-def server(_server):
+def server(_server, monkeypatch):
     """Empty, open to all, without faults."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     _server.reset()
     return _server
 

@@ -9,11 +9,14 @@ import pytest
 import requests
 
 from pipeline.kubeflow.submit import connect as connecting
+from pipeline.kubeflow.submit.backend import Package
 from pipeline.kubeflow.submit.connect import connect
 from pipeline.kubeflow.submit.deadline import within
 from pipeline.kubeflow.submit.errors import SubmitError
+from pipeline.kubeflow.submit.kfp_backend import KfpBackend
 from tests.kfp_server.doors import SESSION
 from tests.kfp_server.faults import Fault
+from tests.pipeline.kubeflow.submit.conftest import STAGES, package_text
 from tests.pipeline.kubeflow.submit.tls import self_signed, tls_proxy
 
 DEX = "auth: {kind: dex}"
@@ -165,7 +168,11 @@ def test_a_private_certificate(server, kubeflow, tmp_path):
         assert "certificate is not trusted" in refusal(kubeflow(host=host))
         connect(kubeflow(f"tls: {{ca_cert: {certificate}}}", host))
         connect(kubeflow("tls: {verify: false}", host))
+        for tls in (f"{{ca_cert: {certificate}}}", "{verify: false}"):
+            backend = KfpBackend(kubeflow(f"tls: {tls}", host), STAGES)
+            backend.upload(Package.read(package_text(), "pipeline.yaml"))
         assert "kubeflow.tls.ca_cert" in refusal(kubeflow("tls: {ca_cert: /none.pem}", host))
+    assert len(server.store.versions) == 1
 
 
 def test_within():
