@@ -37,7 +37,7 @@ class StageTable:
     def apply(self, event: Event) -> None:
         """Takes in one event."""
         if event.kind == "phase":
-            self._phase = event.text
+            self._phase, self._began = event.text, time.monotonic()
         elif event.kind == "plan":
             self._phase = ""
             self.states = dict.fromkeys(event.nodes, "waiting")

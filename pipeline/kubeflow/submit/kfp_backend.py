@@ -11,7 +11,7 @@ from pipeline.kubeflow.submit import kfp_states, recurring
 from pipeline.kubeflow.submit.backend import Package, Schedule, Snapshot, Uploaded
 from pipeline.kubeflow.submit.connect import connect, kfp_client, quiet
 from pipeline.kubeflow.submit.errors import SubmitError
-from pipeline.kubeflow.submit.retry import found_or_made, retried
+from pipeline.kubeflow.submit.retry import found_or_made, is_transient, retried
 
 if TYPE_CHECKING:
     from pipeline.settings.kubeflow import Kubeflow
@@ -38,10 +38,8 @@ class KfpBackend:
         self._stages = stages
         self._connection = connect(kubeflow)
         self._client_made: Any = None
-        server = self._connection.server
-        self.place = f"Kubeflow Pipelines {server.version} at {self._connection.host}".replace(
-            "  ", " "
-        )
+        version = self._connection.server.version
+        self.place = f"Kubeflow Pipelines {version or '2'} at {self._connection.host}"
 
     @property
     def _client(self) -> Any:
@@ -117,9 +115,14 @@ class KfpBackend:
 
     def look(self, run_id: str) -> Snapshot:
         """The run's state and its stages'. A session that has ended is begun anew, once."""
-        return kfp_states.snapshot(
-            self._renewed(lambda: self._client.get_run(run_id)), self._stages
-        )
+
+        def get() -> Any:
+            run = self._client.get_run(run_id)
+            if run.run_id is None:
+                raise SubmitError(f"{self._connection.host} answers with what is no run")
+            return run
+
+        return kfp_states.snapshot(self._renewed(get), self._stages)
 
     def cancel(self, run_id: str) -> None:
         """Terminates a run."""
@@ -174,10 +177,15 @@ class KfpBackend:
         return str(made.experiment_id)
 
     def _renewed(self, call: Callable[[], Answer]) -> Answer:
+        """Logs in anew where an answer may mean that the session has ended.
+
+        oauth2-proxy then answers 401 or 403; oidc-authservice leads to Dex's page, which kfp's
+        client takes for a run of which nothing is known.
+        """
         try:
             return call()
         except Exception as error:
-            if getattr(error, "status", None) != 401:
+            if is_transient(error) or getattr(error, "status", 401) not in (401, 403):
                 raise
         try:
             self._connection = connect(self._kubeflow)

@@ -3,12 +3,12 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from rich.console import Console
 
 from pipeline.kubeflow.submit.backend import ENDED, Backend, RunState, Snapshot, Stage
-from pipeline.kubeflow.submit.errors import SubmitError, reason
+from pipeline.kubeflow.submit.errors import reason
 from pipeline.kubeflow.submit.retry import is_transient, retried
 from pipeline.local.events import Event, State
 from pipeline.local.table import StageTable, live, print_line
@@ -88,7 +88,6 @@ def watch(
     stages: Collection[str],
     console: Console,
     pace: Pace = Pace(),
-    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[RunState | None, Sight]:
     """Shows a run until it ends.
 
@@ -98,13 +97,12 @@ def watch(
       stages: its stages, in the order in which they are shown.
       console: where; off a terminal each stage is a line when it ends.
       pace: how often to look.
-      sleep: waits.
 
     Returns:
       How it ended, None where it was lost sight of; and what is known of it.
 
     Raises:
-      SubmitError: if the server does not know the run, or refuses to tell.
+      Exception: what the platform's client raises if it does not know the run, or refuses to tell.
     """
     table, sight = StageTable(), Sight(stages)
     table.apply(Event("plan", nodes=list(stages)))
@@ -114,17 +112,15 @@ def watch(
         while True:
             try:
                 state, events = sight.changes(backend.look(run_id))
-            except SubmitError:
-                raise
             except Exception as error:
                 if not is_transient(error):
-                    raise SubmitError(f"run {run_id}: {reason(error)}") from error
+                    raise
                 away = time.monotonic() - answered
                 if away > pace.patience:
                     sight.error = reason(error)
                     state = None
                     break
-                events, shown = [], f"no answer, asking again ({reason(error)[:80]})"
+                events, shown = [], f"no answer ({type(error).__name__}), asking again"
             else:
                 answered = time.monotonic()
                 shown = _PHASES.get(state, "")
@@ -137,8 +133,9 @@ def watch(
                     print_line(console, event)
             if state in ENDED:
                 break
-            pause = pace.first if events else min(pause * 1.5, pace.longest)
-            sleep(pause)
+            moved = any(event.kind == "stage" for event in events)
+            pause = pace.first if moved else min(pause * 1.5, pace.longest)
+            time.sleep(pause)
     if console.is_terminal:
         console.print(table)
     return state, sight

@@ -135,6 +135,19 @@ def test_a_session_that_ends_is_begun_anew(server, kubeflow, monkeypatch):
         backend.look(run_id)
 
 
+@pytest.mark.parametrize("door", ["authservice", "oauth2-proxy"])
+def test_a_session_of_dex_that_ends_is_begun_anew(server, kubeflow, monkeypatch, door):
+    server.door.kind = door
+    server.door.users = {"ada@example.com": "hunter2"}
+    monkeypatch.setenv("DEX_USERNAME", "ada@example.com")
+    monkeypatch.setenv("DEX_PASSWORD", "hunter2")
+    backend = KfpBackend(kubeflow("auth: {kind: dex}"), STAGES)
+    run_id = backend.start(packed(), backend.upload(packed()), "night", {})
+    server.door.session = "the-next-one"
+    assert backend.look(run_id).state in ("pending", "running")
+    assert server.door.logins == 2
+
+
 def test_a_dead_connection_ends_in_time(server, backend, monkeypatch):
     monkeypatch.setattr("pipeline.kubeflow.submit.connect.TIMEOUT", (0.2, 0.2))
     run_id = backend.start(packed(), backend.upload(packed()), "night", {})

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.tfx
 
 def test_it_is_submitted_once(server, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    server.multi_user = True
+    monkeypatch.setenv("KFP_TOKEN", server.door.token)
+    server.multi_user, server.door.kind = True, "token"
     text = (ROOT / "infra/kubeflow/settings.yaml").read_text()
     settings = tmp_path / "settings.yaml"
     settings.write_text(text.replace("https://kubeflow.example/pipeline", server.url))
