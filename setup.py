@@ -43,5 +43,6 @@ setuptools.setup(
     ),
     package_data={"schemas": ["*.pbtxt"], "demo": ["README.md"]},
     install_requires=requirements(),
+    extras_require={"mlflow": named(ROOT / "requirements" / "mlflow.in")},
     entry_points={"console_scripts": ["pipeline = pipeline.__main__:main"]},
 )

@@ -21,6 +21,7 @@ _VERBS = {
     "versions": ("pipeline.versions:command", "List the model's released versions."),
     "promote": ("pipeline.releases:promote", "Make a version the one that serves."),
     "rollback": ("pipeline.releases:rollback", "Take the newest change of what serves back."),
+    "registry": ("pipeline.registry:command", "Make MLflow equal to the release record."),
     "rollout": ("pipeline.rollout:command", "Move traffic to a new version by its metrics."),
     "serve": ("pipeline.serve:command", "Serve the released versions on this machine."),
     "predict": ("pipeline.predict:command", "Ask for an entity's prediction, or for many."),

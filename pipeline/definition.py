@@ -151,6 +151,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         as_of=inputs.as_of,
         split=settings.split.model_dump_json(),
         horizon=format_duration(settings.label.horizon),
+        registry=settings.registry.model_dump_json() if settings.registry else "",
         code=fingerprint.component("version_pusher", "serving"),
     )
 

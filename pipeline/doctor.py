@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import click
 from rich.console import Console
@@ -54,7 +54,8 @@ def examine(settings_path: pathlib.Path, *, import_tfx: bool = True) -> Iterator
 
     Args:
       settings_path: the settings file, for the environment variables that it names.
-      import_tfx: whether to try TFX's import, which takes ten seconds and more.
+      import_tfx: whether to try TFX's import, which takes ten seconds and more, and to ask the
+        registry whether it answers.
     """
     yield _python()
     yield _platform()
@@ -70,7 +71,7 @@ def examine(settings_path: pathlib.Path, *, import_tfx: bool = True) -> Iterator
     )
     yield _optional("MySQL driver", "pymysql", "mysql:// sources", "pip install pymysql")
     yield _gpu()
-    yield from _settings(settings_path)
+    yield from _settings(settings_path, ask=import_tfx)
 
 
 def _python() -> Finding:
@@ -192,7 +193,7 @@ def _gpu() -> Finding:
     return Finding("GPU", "ok", "; ".join(probe.stdout.strip().splitlines()))
 
 
-def _settings(path: pathlib.Path) -> Iterator[Finding]:
+def _settings(path: pathlib.Path, ask: bool) -> Iterator[Finding]:
     from components.ingest.sources import SqlSource
     from pipeline.settings import SettingsError, load_settings
 
@@ -202,6 +203,8 @@ def _settings(path: pathlib.Path) -> Iterator[Finding]:
         yield Finding(str(path), "lacks", str(error).splitlines()[0], "python -m pipeline check")
         return
     yield Finding(str(path), "ok", f"{len(settings.sources)} sources")
+    if ask and settings.registry is not None:
+        yield registry(settings.serving.model_directory, settings.registry.model_dump())
     for name, source in settings.sources.items():
         if not isinstance(source, SqlSource) or source.url_env is None:
             continue
@@ -218,8 +221,24 @@ def _settings(path: pathlib.Path) -> Iterator[Finding]:
             )
 
 
+def registry(folder: str, settings: Mapping[str, Any]) -> Finding:
+    """Asks the release record's mirror whether it answers.
+
+    Args:
+      folder: the served model's folder.
+      settings: what stands under ``registry:``.
+    """
+    from serving.registry.background import ask
+
+    try:
+        return Finding("Registry", "ok", ask(folder, settings, "reach", seconds=60.0))
+    except RuntimeError as error:
+        mend = "releases go on without it; when it is back: python -m pipeline registry"
+        return Finding("Registry", "note", str(error), mend)
+
+
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out the import of TFX.")
+@click.option("--quick", is_flag=True, help="Leave out the import of TFX and the registry.")
 @click.pass_obj
 def command(settings_path: str, quick: bool) -> None:
     """Say what this machine has and lacks, and how to mend it."""

@@ -2,10 +2,12 @@
 
 import pathlib
 import sys
+from typing import Any
 
 import click
 import yaml
 
+from serving.registry.background import Mirror
 from serving.releases import ReleaseError, Releases
 
 _WHY = click.option("--why", required=True, help="A reason, for the history.")
@@ -18,7 +20,7 @@ _WHY = click.option("--why", required=True, help="A reason, for the history.")
 def promote(settings_path: str, number: int, why: str) -> None:
     """Make version NUMBER the stable one, a quarantined one too; a trial of another one ends."""
     try:
-        releases = _releases(settings_path)
+        releases, mirror = _releases(settings_path)
         before = releases.traffic()
         releases.promote(number, _reason(why))
     except ReleaseError as error:
@@ -27,6 +29,7 @@ def promote(settings_path: str, number: int, why: str) -> None:
         click.echo(f"Version {number} is stable already.")
     else:
         click.echo(f"Version {number} is stable.")
+    _tell(mirror)
 
 
 @click.command()
@@ -41,13 +44,14 @@ def promote(settings_path: str, number: int, why: str) -> None:
 def rollback(settings_path: str, number: int | None, why: str) -> None:
     """Take a version's traffic away at once and quarantine it."""
     try:
-        releases = _releases(settings_path)
+        releases, mirror = _releases(settings_path)
         bad = releases.rollback(_reason(why), number=number)
         traffic = releases.traffic()
     except ReleaseError as error:
         _fail(error)
     serves = f"Version {traffic.stable} serves." if traffic else ""
     click.echo(f"Version {bad} is rolled back and quarantined. {serves}")
+    _tell(mirror)
 
 
 def model_directory(settings_path: str) -> pathlib.Path:
@@ -59,15 +63,23 @@ def model_directory(settings_path: str) -> pathlib.Path:
     Raises:
       ReleaseError: if the file is none, or does not say where the model is served.
     """
+    return _model_directory(_tree(settings_path), settings_path)
+
+
+def _tree(settings_path: str) -> Any:
     try:
-        tree = yaml.safe_load(pathlib.Path(settings_path).read_text(encoding="utf-8"))
+        return yaml.safe_load(pathlib.Path(settings_path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ReleaseError(f"{settings_path} cannot be read: {error}") from None
+
+
+def _model_directory(tree: Any, settings_path: str) -> pathlib.Path:
+    try:
         serving = tree.get("serving") or {}
         directory = serving.get("directory", "var/serving")
         model = serving.get("model")
         if model is None:
             model = tree["project"]["name"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ReleaseError(f"{settings_path} cannot be read: {error}") from None
     except (AttributeError, KeyError, TypeError):
         raise ReleaseError(f"{settings_path} names no served model: see serving.model") from None
     for key, value in (("serving.directory", directory), ("serving.model", model)):
@@ -76,11 +88,20 @@ def model_directory(settings_path: str) -> pathlib.Path:
     return pathlib.Path(f"{directory.rstrip('/')}/{model}")
 
 
-def _releases(settings_path: str) -> Releases:
-    folder = model_directory(settings_path)
+def _releases(settings_path: str) -> tuple[Releases, Mirror | None]:
+    """The releases, and their mirror if there is one."""
+    tree = _tree(settings_path)
+    folder = _model_directory(tree, settings_path)
     if not folder.is_dir():
         raise ReleaseError(f"no version in {folder} yet: python -m pipeline run")
-    return Releases(folder)
+    registry = tree.get("registry")
+    mirror = Mirror(folder, registry) if isinstance(registry, dict) else None
+    return Releases(folder, [mirror] if mirror else []), mirror
+
+
+def _tell(mirror: Mirror | None) -> None:
+    if mirror is not None and (told := mirror.follows()):
+        click.echo(told)
 
 
 def _reason(why: str) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import pathlib
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
@@ -11,15 +12,15 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.settings import SettingsError, load_settings
+from serving.registry.background import Mirror
 from serving.releases import ReleaseError, Releases
 from serving.rollout.controller import Controller, Turn, alone
 from serving.rollout.counters import Source
-from serving.rollout.plan import Plan, Step, Thresholds
-from serving.rollout.sources import EMBEDDED, TENSORFLOW_SERVING, Page, Prometheus
-from serving.rollout.sources import version_available as available
+from serving.rollout.sources import EMBEDDED, TENSORFLOW_SERVING, Page, Prometheus, not_loaded
 
 _STYLES = {"advance": "green", "roll back": "red", "hold": "dim"}
 _SECONDS = click.FloatRange(0, min_open=True)
+_REGISTRY_SECONDS = 30.0
 
 
 @click.command()
@@ -44,28 +45,29 @@ _SECONDS = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Whose metrics these are.",
 )
-@click.option("--steps", default="1,10,50", show_default=True, help="Shares in percent.")
-@click.option("--min-seconds", default=60.0, show_default=True, help="How long a step lasts.")
+@click.option("--steps", help="Shares in percent, such as 1,10,50.")
+@click.option("--min-seconds", type=float, help="How long a step lasts at least.")
 @click.option(
-    "--min-requests",
-    default=100,
-    show_default=True,
-    help="How many requests the canary must have answered in a step.",
+    "--min-requests", type=int, help="How many requests the canary must have answered in a step."
 )
-@click.option("--p99-ms", type=_SECONDS, help="By default serving.latency_p99_ms.")
-@click.option("--error-share", default=0.01, show_default=True)
+@click.option("--p99-ms", type=float, help="Instead of serving.latency_p99_ms.")
+@click.option("--error-share", type=float, help="Errors of the server or the model allowed.")
+@click.option(
+    "--compare-answers/--no-compare-answers",
+    default=None,
+    help="Whether its answers must be distributed as the stable version's are.",
+)
+@click.option("--psi", type=float, help="How far apart they may be.")
 @click.option(
     "--timeout",
-    type=_SECONDS,
-    default=3600.0,
-    show_default=True,
+    "timeout_seconds",
+    type=float,
     help="Seconds; a step that lasts longer without enough requests ends in a rollback.",
 )
 @click.option(
     "--grace",
-    type=_SECONDS,
-    default=60.0,
-    show_default=True,
+    "grace_seconds",
+    type=float,
     help="Seconds; metrics that are away for longer end in a rollback.",
 )
 @click.option("--poll", type=_SECONDS, default=2.0, show_default=True, help="Seconds.")
@@ -79,33 +81,34 @@ def command(
     prometheus: str | None,
     selector: str,
     names: str,
-    steps: str,
-    min_seconds: float,
-    min_requests: int,
-    p99_ms: float | None,
-    error_share: float,
-    timeout: float,
-    grace: float,
+    steps: str | None,
     poll: float,
+    **instead: Any,
 ) -> None:
     """Try the staged version on a rising share of the traffic; take it back if it is worse.
 
+    What a step asks stands under serving.canary in the settings; options go before it.
     Ends when no version is on trial: with 0, or with 3 if one was rolled back. It may be killed
     and started again at any time; one runs at a time.
     """
     console = Console(stderr=True)
     try:
         settings = load_settings(pathlib.Path(settings_path))
-        plan = Plan(
-            tuple(Step(share, min_seconds, min_requests) for share in _shares(steps)),
-            Thresholds(p99_ms=p99_ms or settings.serving.latency_p99_ms, error_share=error_share),
-            timeout_seconds=timeout,
-            grace_seconds=grace,
-        )
+        given = {name: value for name, value in instead.items() if value is not None}
+        if steps is not None:
+            given["steps"] = _shares(steps)
+        given.setdefault("p99_ms", settings.serving.latency_p99_ms)
+        plan = settings.serving.canary.plan(**given)
         if metrics is None and not prometheus and not server:
             raise ValueError(
                 "nothing to read metrics from: say --metrics, --prometheus or --server"
             )
+        if metrics and prometheus:
+            raise ValueError("--metrics and --prometheus exclude each other: say where to read")
+        if selector and not prometheus:
+            raise ValueError("--selector has no effect without --prometheus")
+        if once and follow:
+            raise ValueError("--once and --follow exclude each other")
         model = settings.serving.model
         named = EMBEDDED if names == "embedded" else TENSORFLOW_SERVING
         page = metrics or f"{server.rstrip('/')}/monitoring/prometheus/metrics"
@@ -113,16 +116,26 @@ def command(
         if prometheus:
             source = Prometheus(prometheus, named, model, selector)
         folder = pathlib.Path(settings.serving.model_directory)
+        if not folder.is_dir():
+            raise ReleaseError(f"no version in {folder} yet: python -m pipeline run")
+        registry = settings.registry
+        mirror = Mirror(folder, registry.model_dump()) if registry else None
         controller = Controller(
-            Releases(folder),
+            Releases(folder, [mirror] if mirror else []),
             source,
             plan,
-            (lambda version: available(server, model, version)) if server else None,
+            (lambda version: not_loaded(server, model, version)) if server else None,
         )
         with alone(folder):
             bad = _run(controller, console, once, follow, poll)
+        if mirror is not None and (told := mirror.wait(_REGISTRY_SECONDS)):
+            console.print(told, style="yellow", markup=False, soft_wrap=True)
     except (SettingsError, ReleaseError, ValueError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except OSError as error:
+        told = f"{error.filename or 'a file'} cannot be used: {error.strerror or error}"
+        console.print(f"{told}. The trial stands as it is", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("Stopped. The trial stands as it is; start rollout again to go on.")
@@ -135,12 +148,16 @@ def line(turn: Turn) -> Text:
     trial, decision = turn.trial, turn.decision
     share = f" {trial.percent} %" if trial.percent else ""
     told = Text(f"version {trial.version} {trial.state}{share}", style="bold")
-    for name, numbers in turn.evidence.numbers().items():
-        if trial.state == "canary":
+    if trial.state == "canary":
+        measured = turn.evidence.numbers()
+        for name in ("canary", "stable"):
+            numbers = measured[name]
             parts = [f"{numbers['requests']} requests", f"{numbers['errors']} errors"]
             if "p99_ms" in numbers:
                 parts.append(f"p99 {numbers['p99_ms']} ms")
             told.append(f"  {name}: {', '.join(parts)}", style="not bold")
+        if "psi" in measured:
+            told.append(f"  PSI {measured['psi']:.2f}", style="not bold")
     arrow = ""
     if decision.action == "advance":
         arrow = {0: "available: ", 100: "stable: "}.get(decision.percent, f"{decision.percent} %: ")

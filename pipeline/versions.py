@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.settings import SettingsError, load_settings
+from serving.registry.standing import behind
 from serving.releases import (
     AVAILABLE,
     CANARY,
@@ -73,6 +74,8 @@ def command(settings_path: str) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+    if settings.registry is not None and (told := behind(releases)):
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _state(status: Status) -> str:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(model: str, folder: Path, work: Path, seconds: float) -> Iterator[Served]:
+def serve(
+    model: str, folder: Path, work: Path, seconds: float, flags: Sequence[str] = ()
+) -> Iterator[Served]:
     """Starts the server on free ports of the loopback interface, and ends it.
 
     Args:
@@ -87,6 +89,7 @@ def serve(model: str, folder: Path, work: Path, seconds: float) -> Iterator[Serv
       folder: holds the version's folder, ``1``.
       work: where the ready file and the log go.
       seconds: how long the server may take to listen.
+      flags: more of the server's.
 
     Raises:
       NotServedError: if it does not listen in time.
@@ -94,7 +97,7 @@ def serve(model: str, folder: Path, work: Path, seconds: float) -> Iterator[Serv
     ready, log = work / "ready.json", work / "server.log"
     command = [sys.executable, "-m", "serving.server.process"]
     command += ["--model-name", model, "--model-base-path", str(folder)]
-    command += ["--port", "0", "--rest-api-port", "0", "--ready-file", str(ready)]
+    command += [*flags, "--port", "0", "--rest-api-port", "0", "--ready-file", str(ready)]
     # A run that is killed leaves no server behind.
     command += ["--end-with-parent", str(os.getpid())]
     root = Path(__file__).resolve().parents[2]

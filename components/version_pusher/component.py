@@ -21,6 +21,7 @@ class VersionPusherSpec(component_spec.ComponentSpec):
         "split": component_spec.ExecutionParameter(type=str),
         "horizon": component_spec.ExecutionParameter(type=str),
         "rollout": component_spec.ExecutionParameter(type=str),
+        "registry": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {  # noqa: RUF012
@@ -69,6 +70,7 @@ class VersionPusher(base_component.BaseComponent):
         code: str,
         infra_blessing: types.BaseChannel | None = None,
         rollout: str = "at_once",
+        registry: str = "",
     ) -> None:
         """Makes the component.
 
@@ -88,6 +90,8 @@ class VersionPusher(base_component.BaseComponent):
           code: a fingerprint of the code, part of the cache's key.
           infra_blessing: the serving gate's, if the pipeline has one.
           rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
+          registry: JSON of ``serving.registry.settings.Registry``, where the release is mirrored;
+            empty for nowhere.
         """
         super().__init__(
             spec=VersionPusherSpec(
@@ -104,6 +108,7 @@ class VersionPusher(base_component.BaseComponent):
                 split=split,
                 horizon=horizon,
                 rollout=rollout,
+                registry=registry,
                 code=code,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

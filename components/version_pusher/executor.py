@@ -13,6 +13,7 @@ from tfx.utils import io_utils, path_utils
 from components.ingest.durations import format_instant
 from components.ingest.split import read_window
 from serving.folders import write_atomically
+from serving.registry.background import Mirror
 from serving.releases import QUARANTINED, STAGED, Releases
 
 PUSHED = "pushed.json"
@@ -22,6 +23,7 @@ MODEL_BLESSED, INFRA_BLESSED = "BLESSED", "INFRA_BLESSED"
 GATE_REPORT, STORED_MODEL = "report.json", "stored_model"
 SERVING_GATE = "serving gate"
 _MOST_TOLD = 5
+_REGISTRY_SECONDS = 30.0
 
 
 def push(
@@ -35,6 +37,7 @@ def push(
     schema: Path | None,
     rollout: str = "at_once",
     served: dict[str, Any] | None = None,
+    registry: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Pushes the model if every gate blessed it.
 
@@ -49,17 +52,21 @@ def push(
       schema: file of their schema.
       rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
       served: the serving gate's report, if it left one.
+      registry: settings of the registry that mirrors the record, if there is one. One that is down
+        delays the push by half a minute at most, and is told.
 
     Returns:
       What stands in ``pushed.json``: ``pushed`` (the model is a version to serve), ``created`` (and
       is new), ``version``, ``state`` (what that is), ``serves`` (the version that does now),
-      ``reason``, ``metrics``, ``baseline_metrics``, ``baseline_version``, ``pruned``. A model that
-      was rolled back is not pushed again.
+      ``reason``, ``metrics``, ``baseline_metrics``, ``baseline_version``, ``pruned``, ``registry``
+      (what that does not know, in words; empty if it is up to date). A model that was rolled back
+      is not pushed again.
 
     Raises:
       serving.releases.ReleaseError: if the release record cannot be used.
     """
-    releases = Releases(directory)
+    mirror = Mirror(directory, registry) if registry else None
+    releases = Releases(directory, [mirror] if mirror else [])
     result: dict[str, Any] = {
         "pushed": False,
         "created": False,
@@ -69,6 +76,7 @@ def push(
         "baseline_metrics": evaluation["baseline_metrics"],
         "baseline_version": evaluation["baseline_version"],
         "pruned": [],
+        "registry": "",
     }
     if not all(blessings.values()):
         stable = releases.stable()
@@ -116,6 +124,8 @@ def push(
         "serves": done.stable,
         "reason": why,
         "pruned": list(done.pruned),
+        # In a cluster's pod it would end with this process.
+        "registry": mirror.wait(_REGISTRY_SECONDS) if mirror else "",
     }
 
 
@@ -192,6 +202,7 @@ class Executor(base_executor.BaseExecutor):
             Path(io_utils.get_only_uri_in_dir(inputs["schema"].uri)),
             exec_properties["rollout"],
             report,
+            json.loads(exec_properties["registry"] or "null"),
         )
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         folder = Path(pushed.uri)

@@ -65,3 +65,15 @@ get_maintenance() {
         fingerprint requirements/maintenance.txt >.tools/maintenance/.lock
     fi
 }
+
+# get_mlflow PYTHON: the release record's mirror, apart from TFX and its pins.
+get_mlflow() {
+    get_uv "$1"
+    if [ "$(cat .tools/mlflow/.lock 2>/dev/null)" != "$(fingerprint requirements/mlflow.txt)" ]; then
+        say "Preparing .tools/mlflow …"
+        rm -rf .tools/mlflow
+        .tools/uv/bin/uv venv --quiet --python "$1" .tools/mlflow
+        .tools/uv/bin/uv pip sync --quiet --require-hashes --python .tools/mlflow/bin/python requirements/mlflow.txt
+        fingerprint requirements/mlflow.txt >.tools/mlflow/.lock
+    fi
+}

@@ -1,16 +1,21 @@
 #!/bin/sh
 # Installs the servers and checkers that `make test-services` starts for itself; none is left running as a system service.
 set -eu
+cd "$(dirname "$0")/../.."
+. infra/environment/find.sh
+. infra/environment/debian13.sh
+# Debian 12 has nothing that builds kustomize overlays (its kubectl is too old), Debian 13 has.
+command -v kustomize >/dev/null 2>&1 || unpack_debian13 "$PWD/.tools/kustomize" kustomize || {
+    say "Install kustomize 4 or newer, then call make test-services again."
+    exit 1
+}
 missing=
 [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
-# Nothing in Debian 12 builds kustomize overlays (its kubectl is too old), so it is only asked for.
-command -v kustomize >/dev/null 2>&1 || command -v kubectl >/dev/null 2>&1 ||
-    echo "Neither kustomize nor kubectl is here: the tests of infra/kubernetes will be skipped." >&2
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || {
-    echo "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing" >&2
+    say "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing"
     exit 1
 }
 as_root=

@@ -13,6 +13,7 @@ libc=$PWD/.tools/libc
 home=$PWD/.tools/python-$version-newer-libc
 python=$home/bin/python$version
 . infra/environment/find.sh
+. infra/environment/debian13.sh
 
 works() { "$python" -c 'import ssl, sqlite3' >/dev/null 2>&1; }
 
@@ -31,33 +32,10 @@ if [ -z "$("$base" -I pipeline/stacks.py lacks 1.21)" ]; then
     exit 0
 fi
 
-archive_keys=/usr/share/keyrings/debian-archive-keyring.gpg
-if ! command -v apt-get >/dev/null 2>&1 || [ ! -e "$archive_keys" ]; then
-    say "Borrowing a newer C library needs Debian's apt-get and $archive_keys. Elsewhere, run TFX 1.21 in a container of Debian 13."
+unpack_debian13 "$libc" libc6 libstdc++6 libgcc-s1 || {
+    say "Elsewhere, run TFX 1.21 in a container of Debian 13."
     exit 1
-fi
-
-# apt works here in folders of its own, so neither root nor the machine's package lists come into it.
-if [ ! -e "$libc/.complete" ]; then
-    say "Unpacking Debian 13's libc6, libstdc++6 and libgcc-s1 into .tools/libc …"
-    rm -rf "$libc"
-    mkdir -p "$libc/apt/lists/partial" "$libc/apt/archives/partial"
-    mirror=$(sed -nE 's/^URIs: *([^ ]*\/debian)\/? *$/\1/p; s/^deb (\[[^]]*\] )?([^ ]*\/debian)\/? .*$/\2/p' \
-        /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-    echo "deb [signed-by=$archive_keys] ${mirror:-http://deb.debian.org/debian} trixie main" >"$libc/apt/sources.list"
-    apt() {
-        apt-get -qq -o Dir::Etc::sourcelist="$libc/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
-            -o Dir::State="$libc/apt" -o Dir::State::lists="$libc/apt/lists" -o Dir::State::status=/dev/null \
-            -o Dir::Cache="$libc/apt" -o APT::Sandbox::User= -o Acquire::Languages=none "$@" >&2
-    }
-    apt update
-    (cd "$libc/apt/archives" && apt download libc6 libstdc++6 libgcc-s1)
-    for package in "$libc"/apt/archives/*.deb; do
-        dpkg-deb --extract "$package" "$libc"
-    done
-    rm -rf "$libc/apt" "$libc/usr/share"
-    touch "$libc/.complete"
-fi
+}
 libraries=$libc/usr/lib/x86_64-linux-gnu
 
 # The copy finds its standard library beside itself, whatever prefix its original was built for.

@@ -2,7 +2,7 @@
 # Makes the virtual environment from a hashed lock: picks the newest TFX stack that this machine can load, finds a Python for it or
 # fetches one, and installs only what is missing.
 #
-#   prepare.sh run    what the pipeline needs
+#   prepare.sh run    what the pipeline needs; MLflow, in .tools/mlflow, only where settings.yaml has registry:
 #   prepare.sh dev    that, and what tests, checks and benchmarks need
 #
 # TFX=1.16 names the stack to use, in an environment of its own: .venv-1.16 beside .venv.
@@ -20,11 +20,18 @@ TFX=${TFX:-}
 PYTHON=${PYTHON:-}
 venv=.venv${TFX:+-$TFX}
 
+prepare_registry() {
+    if [ -n "$kind" ] || grep -qs '^registry:' settings.yaml; then
+        get_mlflow "$venv/bin/python"
+    fi
+}
+
 # The stamp says which Python, stack and lock stand in the environment; a dev lock holds all of the run lock.
 read -r version stack installed 2>/dev/null <"$venv/.lock" || installed=
 if [ -x "$venv/bin/python" ] && [ -n "$installed" ] && { [ -z "$PYTHON" ] || is_python "$PYTHON" "$version"; }; then
     for lock in "requirements/tfx-$stack$kind.txt" "requirements/tfx-$stack-dev.txt"; do
         if [ "$installed" = "$(fingerprint "$lock" 2>/dev/null)" ]; then
+            prepare_registry
             exit 0
         fi
     done
@@ -84,4 +91,5 @@ rm -f "$venv/.lock"
     exit 1
 }
 echo "$version $stack $(fingerprint "$lock")" >"$venv/.lock"
+prepare_registry
 say "Ready after $(($(date +%s) - started)) s."

@@ -34,7 +34,8 @@ def decide(push: dict[str, Any]) -> Decision:
         return Decision(f"not pushed, because {push['reason']}{still}", False)
     if not push["created"]:
         return Decision(f"nothing new to push: {push['reason']}", True)
-    return Decision(f"version {push['version']} pushed: {compare(push)}", True)
+    also = f". {push['registry']}" if push.get("registry") else ""
+    return Decision(f"version {push['version']} pushed: {compare(push)}{also}", True)
 
 
 def compare(evaluation: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import pydantic
 
 from components.ingest.durations import SignedDuration
 from components.serving_gate.settings import ServingBudget
+from pipeline.settings.canary import Canary
 from pipeline.settings.fields import (
     FROZEN,
     Count,
@@ -122,7 +123,8 @@ class Serving(pydantic.BaseModel):
 
     ``model`` is what the served model is called; the project's name where it is left out. ``gate``
     says how a candidate is put under load; ``latency_p99_ms`` is what it must keep to then. A
-    pushed version serves ``at_once``, or waits as a ``canary`` for `python -m pipeline rollout`.
+    pushed version serves ``at_once``, or waits as a ``canary`` for `python -m pipeline rollout`,
+    which tries it as ``canary`` says.
     """
 
     model_config = FROZEN
@@ -132,6 +134,7 @@ class Serving(pydantic.BaseModel):
     keep_versions: Annotated[int, pydantic.Field(strict=True, ge=2, le=1_000)] = 5
     latency_p99_ms: Positive = 50.0
     rollout: Literal["at_once", "canary"] = "at_once"
+    canary: Canary = Canary()
     gate: ServingBudget = ServingBudget()
 
     @property

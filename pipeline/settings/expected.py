@@ -29,6 +29,7 @@ _BELONGS = {
     "split.eval": "how much time to evaluate on, such as '14d'; "
     "with by: entity, a share such as 0.2",
     "split.window": "how much time before as_of examples come from, such as '60d'",
+    "registry.kind": "expected 'mlflow'",
     "kubeflow.image": "the container image that the nodes run in",
     "kubeflow.pipeline_root": "where artifacts lie, such as 'minio://mlpipeline/v2/artifacts'",
     "kubeflow.nodes.*.accelerator.type": "the accelerator's type, such as 'nvidia.com/gpu'",

@@ -74,11 +74,12 @@ def _passwords(value: Any, path: Path) -> list[Problem]:
     if isinstance(value, list):
         return [p for i, item in enumerate(value) for p in _passwords(item, (*path, i))]
     if isinstance(value, str) and _PASSWORD.search(value):
+        name = "tracking_uri_env" if path[0] == "registry" else "url_env"
         return [
             Problem(
                 path,
                 "a password must not stand in settings: put the URL into an environment variable "
-                "and name it as url_env",
+                f"and name it as {name}",
             )
         ]
     return []

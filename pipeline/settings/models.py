@@ -23,6 +23,7 @@ from pipeline.settings.blocks import (
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
 from pipeline.settings.fields import FROZEN, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
+from serving.registry.settings import Registry
 
 if TYPE_CHECKING:
     from components.curated_schema.schema_file import Column
@@ -46,6 +47,7 @@ class Settings(pydantic.BaseModel):
     evaluation: Evaluation = Evaluation()
     serving: Serving
     run: Run = Run()
+    registry: Registry | None = None
     kubeflow: Kubeflow | None = None
 
     @pydantic.model_validator(mode="before")

@@ -110,6 +110,8 @@ def parse(text: str) -> Record:
         raise ValueError(f"stable is {stable!r}")
     if type(raw["next"]) is not int:
         raise ValueError(f"next is {raw['next']!r}")
+    if not all(isinstance(entry, dict) for entry in history):
+        raise ValueError("history holds what is no event")
     if "versions" not in raw:
         return _of_history(stable, raw["next"], history)
     versions = {int(number): Status(**status) for number, status in raw["versions"].items()}

@@ -22,8 +22,37 @@ from serving.releases.record import Record, ReleaseError, Status, event
 
 STAGED, AVAILABLE, CANARY = "staged", "available", "canary"
 STABLE, RETIRED, QUARANTINED, FOUND = "stable", "retired", "quarantined", "found"
+STATES = (STAGED, AVAILABLE, CANARY, STABLE, RETIRED, QUARANTINED, FOUND)
 
 Event = Mapping[str, Any]
+
+
+def check(record: Record) -> None:
+    """Refuses a record that contradicts itself, as one may that was edited by hand.
+
+    Raises:
+      ValueError: naming the version and the rule.
+    """
+    for number, status in record.versions.items():
+        if status.state not in STATES:
+            raise ValueError(
+                f"version {number} is {status.state!r}: expected one of {', '.join(STATES)}"
+            )
+        low, high = (1, 99) if status.state == CANARY else (0, 0)
+        if type(status.percent) is not int or not low <= status.percent <= high:
+            raise ValueError(
+                f"version {number}, {status.state}, has {status.percent!r} % of the traffic: "
+                f"expected {low} to {high}"
+            )
+    newest = max(record.versions, default=0)
+    if newest >= record.next:
+        raise ValueError(f"next is {record.next}, but there is a version {newest}: expected more")
+    stable = [number for number, status in record.versions.items() if status.state == STABLE]
+    if stable != ([] if record.stable is None else [record.stable]):
+        raise ValueError(f"stable is {record.stable}, but the state of {stable} is stable")
+    tried = [n for n, status in record.versions.items() if status.state in (AVAILABLE, CANARY)]
+    if len(tried) > 1:
+        raise ValueError(f"versions {tried} are on trial: expected one at most")
 
 
 def candidate(record: Record) -> int | None:

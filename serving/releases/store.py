@@ -67,12 +67,15 @@ class Store:
         """
         path = self.folder / RECORD
         try:
-            return parse(path.read_text(encoding="utf-8"))
+            record = parse(path.read_text(encoding="utf-8"))
+            states.check(record)
+            return record
         except FileNotFoundError:
             return Record()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReleaseError(
-                f"{path} is not a release record ({error}). Restore it, or remove it to begin anew"
+                f"{path} is not a release record ({error}). Mend or restore it, or remove it to "
+                "begin anew"
             ) from None
 
     def write(self, record: Record) -> None:

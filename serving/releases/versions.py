@@ -72,13 +72,16 @@ def numbers(folder: Path) -> list[int]:
 
 
 def read_version(folder: Path, number: int) -> Version:
-    """One version."""
+    """One version; without a readable ``release.json`` it is as if somebody else had put it there.
+
+    One broken file among many must not stand in the way of a rollback.
+    """
     path = folder / str(number)
     try:
         release = json.loads((path / RELEASE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (OSError, ValueError):
         release = {}
-    return Version(number, path, release)
+    return Version(number, path, release if isinstance(release, dict) else {})
 
 
 def stage_copy(

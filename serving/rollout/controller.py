@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import datetime
 import fcntl
 import logging
 import time
@@ -45,8 +44,9 @@ class Controller:
       releases: the model's release record.
       source: where metrics come from.
       plan: what a trial asks.
-      loaded: says whether the server has loaded a version; None if nobody can be asked.
-      clock: seconds since 1970.
+      not_loaded: says why the server does not answer with a version, or "" if it does; None if
+        nobody can be asked.
+      clock: seconds since 1970. It may be set, or stand still while the machine sleeps.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Controller:
         releases: Releases,
         source: Source,
         plan: Plan,
-        loaded: Callable[[int], bool] | None = None,
+        not_loaded: Callable[[int], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._releases, self._source, self._plan = releases, source, plan
-        self._loaded, self._clock = loaded, clock
+        self._not_loaded, self._clock = not_loaded, clock
 
     def once(self) -> Turn | None:
         """Looks once, and takes one step at most.
@@ -75,24 +75,21 @@ class Controller:
             observation.forget(folder)
             return None
         number, status = found
-        trial = Trial(number, status.state, status.percent, _seconds(status.since))
-        stable, now = traffic.stable, self._clock()
+        trial, stable = Trial(number, status.state, status.percent), traffic.stable
         step = f"{number} {status.state} {status.percent} {status.since} {stable}"
-        seen = observation.load(folder).of_step(step)
+        seen = observation.load(folder).of_step(step).look(self._clock())
         missing = ""
         try:
             reading = self._source.read()
             if seen.vanished(reading, number):
                 raise MetricsError(f"version {number} is no longer in the metrics")
-            seen = seen.take(reading, number, stable, now, self._plan.window_seconds)
+            seen = seen.take(reading, number, stable, self._plan.window_seconds)
         except MetricsError as error:
-            missing = str(error)
+            missing, seen = str(error), seen.miss()
         observation.save(folder, seen)
-        loaded = None
-        if status.state == "available" and self._loaded is not None:
-            loaded = self._loaded(number)
-        evidence = seen.evidence(missing, loaded)
-        decision = decide(self._plan, trial, evidence, now)
+        asked = self._not_loaded if status.state == "available" else None
+        evidence = seen.evidence(missing, asked(number) if asked else "")
+        decision = decide(self._plan, trial, evidence)
         return Turn(trial, stable, evidence, decision, self._apply(number, decision, evidence))
 
     def turns(
@@ -140,15 +137,11 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
       ReleaseError: if another one does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".rollout").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ReleaseError(f"another rollout of {folder} is running") from None
+            raise ReleaseError(
+                f"another rollout of {folder} is running: let it go on, or stop it first"
+            ) from None
         yield
-
-
-def _seconds(instant: str) -> float:
-    """RFC 3339 as seconds since 1970."""
-    return datetime.datetime.fromisoformat(instant.replace("Z", "+00:00")).timestamp()

@@ -8,6 +8,7 @@ from typing import Protocol
 from serving.rollout.tally import Tally
 
 REQUESTS, INVALID, SECONDS, BUCKET = "requests", "invalid", "seconds", "bucket"
+ANSWERS = "answers"
 
 CLIENT_ERRORS = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", "3", "5", "1"})
 """Status codes of gRPC, by name and number, that a request brings upon itself."""
@@ -27,6 +28,8 @@ class Names:
         ``_count``.
       latency: histogram of latencies; those of errors are left out if they have a ``status``.
       invalid: counter of answers with NaN or infinities; empty if there is none.
+      answers: counter of values answered, with labels ``output``, ``class`` and ``bin``, the bin's
+        edge; empty if there is none.
       model: label of the model's name.
       version: label of the version.
       status: label of the outcome, a gRPC status code.
@@ -36,6 +39,7 @@ class Names:
     requests: str
     latency: str
     invalid: str = ""
+    answers: str = ""
     model: str = "model_name"
     version: str = "version"
     status: str = "status"
@@ -49,8 +53,9 @@ class Series:
     Attributes:
       instance: which server; they begin anew one by one.
       version: of the model.
-      kind: requests, invalid, seconds or bucket.
-      detail: a request's status, a bucket's upper edge in seconds; else empty.
+      kind: requests, invalid, seconds, bucket or answers.
+      detail: a request's status, a bucket's upper edge in seconds, an answer's bin, a space and
+        the output; else empty.
     """
 
     instance: str
@@ -94,6 +99,8 @@ def collect(
     }
     if names.invalid:
         kinds |= {names.invalid: INVALID, f"{names.invalid}_total": INVALID}
+    if names.answers:
+        kinds |= {names.answers: ANSWERS, f"{names.answers}_total": ANSWERS}
     reading: dict[Series, float] = {}
     for name, labels, value in samples:
         kind = kinds.get(name)
@@ -108,9 +115,13 @@ def collect(
         if kind == REQUESTS:
             detail = status
         elif kind == BUCKET:
-            detail = _edge(name, labels.get("le", ""), names.unit)
+            detail = _edge(name, "le", labels.get("le", ""), names.unit)
         elif kind == SECONDS:
             value *= names.unit
+        elif kind == ANSWERS:
+            edge = _edge(name, "bin", labels.get("bin", ""), 1.0)
+            column = labels.get("class", "")
+            detail = f"{edge} {labels.get('output', '')}" + (f"[{column}]" if column else "")
         series = Series(labels.get("instance", ""), int(version), kind, detail)
         reading[series] = reading.get(series, 0.0) + value
     for kind, name in ((REQUESTS, names.requests), (BUCKET, names.latency)):
@@ -145,6 +156,7 @@ def tally(reading: Reading, version: int) -> Tally:
     """Adds up one version's counters over all servers."""
     requests = errors = client = invalid = seconds = 0.0
     buckets: dict[float, float] = {}
+    answers: dict[str, dict[float, float]] = {}
     for series, value in reading.items():
         if series.version != version:
             continue
@@ -156,17 +168,21 @@ def tally(reading: Reading, version: int) -> Tally:
             invalid += value
         elif series.kind == SECONDS:
             seconds += value
+        elif series.kind == ANSWERS:
+            edge, _, output = series.detail.partition(" ")
+            counts = answers.setdefault(output, {})
+            counts[float(edge)] = counts.get(float(edge), 0.0) + value
         else:
-            edge = float(series.detail)
-            buckets[edge] = buckets.get(edge, 0.0) + value
-    return Tally(requests, errors, client, invalid, seconds, buckets)
+            upper = float(series.detail)
+            buckets[upper] = buckets.get(upper, 0.0) + value
+    return Tally(requests, errors, client, invalid, seconds, buckets, answers)
 
 
-def _edge(name: str, text: str, unit: float) -> str:
+def _edge(name: str, label: str, text: str, unit: float) -> str:
     try:
         edge = float(text)
     except ValueError:
         edge = math.nan
     if math.isnan(edge):
-        raise MetricsError(f"{name} has a bucket with le={text!r}")
+        raise MetricsError(f"{name} has a bucket with {label}={text!r}")
     return str(edge if math.isinf(edge) else round(edge * unit, 9))

@@ -3,8 +3,12 @@
 import dataclasses
 from typing import Any, Literal
 
+from serving.rollout.divergence import divergence
 from serving.rollout.plan import Plan, Thresholds
 from serving.rollout.tally import Tally
+
+_SIGMAS = 3.0
+"""By how many standard errors a mean must be too long: one stall of the machine is in it whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,13 +19,11 @@ class Trial:
       version: its number.
       state: staged, available or canary.
       percent: its share of the traffic.
-      since: when this began, in seconds of any clock that ``now`` is of.
     """
 
     version: int
     state: str
     percent: int
-    since: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,22 +35,28 @@ class Evidence:
       stable: requests to the stable version in the same time.
       recent_canary: those of the latest stretch.
       recent_stable: and the stable version's.
-      seen: when metrics were last read; None if not in this step.
+      lasted: for how many seconds the step has been watched.
+      silent: for how many of them, up to now, metrics were missing.
       missing: why they were not read this time; empty if they were.
-      loaded: whether the server says that the version is AVAILABLE; None if nobody is asked.
+      not_loaded: why the version does not answer, as the server says; empty if it does, or nobody
+        is asked.
     """
 
     canary: Tally = dataclasses.field(default_factory=Tally)
     stable: Tally = dataclasses.field(default_factory=Tally)
     recent_canary: Tally = dataclasses.field(default_factory=Tally)
     recent_stable: Tally = dataclasses.field(default_factory=Tally)
-    seen: float | None = None
+    lasted: float = 0.0
+    silent: float = 0.0
     missing: str = ""
-    loaded: bool | None = None
+    not_loaded: str = ""
 
     def numbers(self) -> dict[str, Any]:
         """For the history."""
-        return {"canary": self.canary.numbers(), "stable": self.stable.numbers()}
+        told: dict[str, Any] = {"canary": self.canary.numbers(), "stable": self.stable.numbers()}
+        if self.canary.answers and self.stable.answers:
+            told["psi"] = round(_divergence(self.canary, self.stable)[0], 3)
+        return told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,44 +74,40 @@ class Decision:
     percent: int = 0
 
 
-def decide(plan: Plan, trial: Trial, evidence: Evidence, now: float) -> Decision:
+def decide(plan: Plan, trial: Trial, evidence: Evidence) -> Decision:
     """Decides about a version on trial.
 
     Args:
       plan: what is asked of it.
       trial: where it stands.
       evidence: what was measured since it stands there.
-      now: the time, of the same clock as ``trial.since``.
     """
-    lasted = max(0.0, now - trial.since)
     if trial.state == "staged":
         if evidence.missing:
             return Decision("hold", f"waits for metrics: {evidence.missing}")
         return Decision("advance", "its turn has come", 0)
     if trial.state == "available":
-        return _loaded(plan, evidence, lasted)
+        return _loaded(plan, evidence)
     breach = _breach(plan.thresholds, evidence)
     if breach:
         return Decision("roll back", breach)
     if evidence.missing:
-        away = now - max(trial.since, trial.since if evidence.seen is None else evidence.seen)
-        if away > plan.grace_seconds:
-            return Decision("roll back", f"no metrics for {away:.0f} s: {evidence.missing}")
-        return Decision("hold", f"no metrics for {max(away, 0.0):.0f} s: {evidence.missing}")
-    return _step(plan, trial, evidence, lasted)
+        why = f"no metrics for {evidence.silent:.0f} s: {evidence.missing}"
+        return Decision("roll back" if evidence.silent > plan.grace_seconds else "hold", why)
+    return _step(plan, trial, evidence)
 
 
-def _loaded(plan: Plan, evidence: Evidence, lasted: float) -> Decision:
-    if evidence.loaded is not False and not evidence.missing:
-        why = "no server is asked" if evidence.loaded is None else "the server has loaded it"
-        return Decision("advance", why, plan.steps[0].percent)
-    lacks = "the server has not loaded it" if evidence.loaded is False else "no metrics"
-    why = f"{lacks} after {lasted:.0f} s" + (f": {evidence.missing}" if evidence.missing else "")
-    return Decision("roll back" if lasted > plan.load_seconds else "hold", why)
+def _loaded(plan: Plan, evidence: Evidence) -> Decision:
+    if not evidence.not_loaded and not evidence.missing:
+        return Decision("advance", "nothing says that it is not loaded", plan.steps[0].percent)
+    lacks = "the server has not loaded it" if evidence.not_loaded else "no metrics"
+    reasons = "; ".join(filter(None, (evidence.not_loaded, evidence.missing)))
+    why = f"{lacks} after {evidence.lasted:.0f} s: {reasons}"
+    return Decision("roll back" if evidence.lasted > plan.load_seconds else "hold", why)
 
 
-def _step(plan: Plan, trial: Trial, evidence: Evidence, lasted: float) -> Decision:
-    step, count = plan.step(trial.percent), evidence.canary.requests
+def _step(plan: Plan, trial: Trial, evidence: Evidence) -> Decision:
+    step, count, lasted = plan.step(trial.percent), evidence.canary.requests, evidence.lasted
     wants = []
     if evidence.canary.requests < step.min_requests:
         wants.append(f"{count:.0f} of {step.min_requests} requests")
@@ -157,7 +161,7 @@ def _worse(limit: Thresholds, canary: Tally, stable: Tally, events: int) -> str:
             mean is not None
             and canary.measured >= 5 * limit.judge_after
             and reference is not None
-            and mean > limit.slower_by * reference
+            and mean - _SIGMAS * canary.mean_error_ms > limit.slower_by * reference
             and mean - reference > limit.slower_floor_ms
         ):
             return (
@@ -171,4 +175,18 @@ def _worse(limit: Thresholds, canary: Tally, stable: Tally, events: int) -> str:
                 f"{canary.error_share:.2%} errors, the stable version has "
                 f"{stable.error_share:.2%}: {limit.more_errors:.2%} more are allowed"
             )
+        if limit.compare_answers:
+            index, output = _divergence(canary, stable)
+            if index > limit.psi:
+                return (
+                    f"its answers are distributed otherwise than the stable version's: PSI of "
+                    f"{output} is {index:.2f}, {limit.psi:g} is allowed"
+                )
     return ""
+
+
+def _divergence(canary: Tally, stable: Tally) -> tuple[float, str]:
+    """The largest of the outputs that both versions have, and which one that is."""
+    both = [output for output in canary.answers if output in stable.answers]
+    found = [(divergence(canary.answers[o], stable.answers[o]), o) for o in both]
+    return max(found, default=(0.0, ""))

@@ -2,6 +2,55 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_Rule = tuple[Callable[[Any], bool], str]
+_POSITIVE: _Rule = (lambda value: 0 < value < math.inf, "expected a number above 0")
+_SHARE: _Rule = (lambda value: 0 <= value <= 1, "expected a share from 0 to 1")
+_COUNT: _Rule = (lambda value: value >= 1, "expected at least 1")
+_NOT_NEGATIVE: _Rule = (lambda value: 0 <= value < math.inf, "expected a number of at least 0")
+_RULES: Mapping[str, _Rule] = {
+    "percent": (lambda value: 1 <= value <= 99, "expected 1 to 99"),
+    "min_seconds": _NOT_NEGATIVE,
+    "min_requests": _COUNT,
+    "p99_ms": _POSITIVE,
+    "error_share": _SHARE,
+    "more_errors": _SHARE,
+    "slower_by": _POSITIVE,
+    "slower_floor_ms": _NOT_NEGATIVE,
+    "invalid_share": _SHARE,
+    "psi": _NOT_NEGATIVE,
+    "judge_after": _COUNT,
+    "events": _COUNT,
+    "steps": (
+        lambda value: bool(value) and [0, *value, 100] == sorted({0, *value, 100}),
+        "expected rising shares in percent, from 1 to 99, at least one",
+    ),
+    "timeout_seconds": _POSITIVE,
+    "load_seconds": _POSITIVE,
+    "grace_seconds": _POSITIVE,
+    "window_seconds": _POSITIVE,
+}
+
+
+def broken_rule(name: str, value: Any) -> str:
+    """What is expected of a value of that name, if it is another; else empty.
+
+    Args:
+      name: a field of Step, Thresholds or Plan; of ``steps`` the shares.
+      value: of the right type.
+    """
+    holds, rule = _RULES.get(name, (lambda _: True, ""))
+    return "" if holds(value) else rule
+
+
+def _check(value: Any, **instead: Any) -> None:
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    for name, held in {**fields, **instead}.items():
+        rule = broken_rule(name, held)
+        if rule:
+            raise ValueError(f"{name} is {held}: {rule}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +68,7 @@ class Step:
     min_requests: int = 100
 
     def __post_init__(self) -> None:
-        if not 1 <= self.percent <= 99:
-            raise ValueError(f"a step's percent is {self.percent}: expected 1 to 99")
-        if self.min_seconds < 0:
-            raise ValueError(f"a step's min_seconds is {self.min_seconds}: expected 0 or more")
-        if self.min_requests < 1:
-            raise ValueError(f"a step's min_requests is {self.min_requests}: expected at least 1")
+        _check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +82,15 @@ class Thresholds:
       more_errors: its share of errors of any kind less the stable version's: a version that
         refuses what the stable one takes shows here, a client that sends nonsense to both doesn't.
       slower_by: its mean latency over the stable version's, compared where its mean is also at
-        least ``slower_floor_ms`` longer.
+        least ``slower_floor_ms`` longer, and longer than a few stalls of the machine explain.
       slower_floor_ms: a difference below this is noise.
       invalid_share: answers with NaN or infinities among its requests, where they are counted.
+      compare_answers: whether the distributions of the two versions' answers are compared, where
+        they are counted.
+      psi: how far they may be apart beyond chance, as a population stability index:
+        ``serving.rollout.divergence``.
       judge_after: how many requests it takes to judge a share or a latency at all; a mean takes
-        five times as many, as one request can spoil it.
+        five times as many.
       events: how many errors or slow requests it takes for a rollback. Fewer hold the step until
         more requests tell, or its time is out.
     """
@@ -53,21 +101,13 @@ class Thresholds:
     slower_by: float = 2.0
     slower_floor_ms: float = 5.0
     invalid_share: float = 0.0
+    compare_answers: bool = True
+    psi: float = 0.25
     judge_after: int = 20
     events: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("p99_ms", "slower_by"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}: expected a number above 0")
-        for name in ("error_share", "more_errors", "invalid_share"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}: expected 0 to 1")
-        for name in ("judge_after", "events"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected at least 1")
+        _check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,17 +132,13 @@ class Plan:
     window_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        shares = [step.percent for step in self.steps]
-        if not shares or shares != sorted(set(shares)):
-            raise ValueError(f"the steps' shares are {shares}: expected rising ones, at least one")
+        _check(self, steps=[step.percent for step in self.steps])
         longest = max(step.min_seconds for step in self.steps)
         if self.timeout_seconds <= longest:
             raise ValueError(
-                f"timeout_seconds is {self.timeout_seconds}, but a step lasts at least {longest}"
+                f"timeout_seconds is {self.timeout_seconds:g}: expected more than min_seconds, "
+                f"{longest:g}, or no step could be passed"
             )
-        for name in ("load_seconds", "grace_seconds", "window_seconds"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected a number above 0")
 
     def step(self, percent: int) -> Step:
         """The step that a canary with this share is in.

@@ -12,14 +12,16 @@ EMBEDDED = Names(
     requests="serving_request_seconds_count",
     latency="serving_request_seconds",
     invalid="serving_invalid_answers",
+    answers="serving_answer_values",
 )
-"""The embedded server's, as serving/server/metrics.py names them."""
+"""The embedded server's, as serving/server/metrics.py and answer_values.py name them."""
 TENSORFLOW_SERVING = Names(
     requests=":tensorflow:serving:request_count",
     latency=":tensorflow:serving:request_latency",
     unit=1e-6,
 )
-"""TensorFlow Serving's. They have no label for the version: a Prometheus' relabelling sets it."""
+"""TensorFlow Serving's. They have no label for the version: a Prometheus' relabelling sets it. Of
+what is answered they tell nothing, neither NaN nor values."""
 _LIMIT = 32 << 20
 _TIMEOUT = 5.0
 
@@ -73,8 +75,8 @@ class Prometheus:
         self._names, self._model, self._timeout = names, model, timeout
         metrics = [names.requests, f"{names.requests}_total"]
         metrics += [f"{names.latency}_bucket", f"{names.latency}_sum"]
-        if names.invalid:
-            metrics += [names.invalid, f"{names.invalid}_total"]
+        for name in filter(None, (names.invalid, names.answers)):
+            metrics += [name, f"{name}_total"]
         matchers = [f'__name__=~"{"|".join(metrics)}"', f"{names.model}={json.dumps(model)}"]
         if selector:
             matchers.append(selector)
@@ -115,8 +117,10 @@ def page_samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
         raise MetricsError(f"not a page in Prometheus' text format: {error}") from None
 
 
-def version_available(url: str, model: str, version: int, timeout: float = _TIMEOUT) -> bool:
-    """Whether a server says that it serves a version: GET ``/v1/models/<model>/versions/<n>``.
+def not_loaded(url: str, model: str, version: int, timeout: float = _TIMEOUT) -> str:
+    """Why a server does not answer with a version; empty if it does.
+
+    It is asked by GET ``/v1/models/<model>/versions/<n>``.
 
     Args:
       url: of the server's REST API.
@@ -126,12 +130,16 @@ def version_available(url: str, model: str, version: int, timeout: float = _TIME
     """
     try:
         text = _get(f"{url.rstrip('/')}/v1/models/{model}/versions/{version}", timeout)
-        states = json.loads(text)["model_version_status"]
-        return any(
-            int(state["version"]) == version and state["state"] == "AVAILABLE" for state in states
+        states = {int(s["version"]): s for s in json.loads(text)["model_version_status"]}
+        state = states[version]
+        told = state.get("status", {}).get("error_message", "")
+        return (
+            "" if state["state"] == "AVAILABLE" else ": ".join(filter(None, [state["state"], told]))
         )
-    except (MetricsError, ValueError, KeyError, TypeError):
-        return False
+    except MetricsError as error:
+        return str(error)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{url} does not tell the version's state"
 
 
 def _get(url: str, timeout: float) -> bytes:

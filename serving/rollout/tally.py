@@ -20,6 +20,8 @@ class Tally:
       seconds: the sum of the latencies in the histogram.
       buckets: latency histogram, cumulative: how many took at most so many seconds, by upper edge;
         the last edge is infinity.
+      answers: values answered, where the server counts them: by output, how many by the edge of
+        their bin.
     """
 
     requests: float = 0.0
@@ -28,6 +30,7 @@ class Tally:
     invalid: float = 0.0
     seconds: float = 0.0
     buckets: Mapping[float, float] = dataclasses.field(default_factory=dict)
+    answers: Mapping[str, Mapping[float, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def measured(self) -> float:
@@ -53,6 +56,22 @@ class Tally:
     def mean_ms(self) -> float | None:
         """Mean latency in milliseconds; None without one."""
         return self.seconds / self.measured * 1000 if self.measured else None
+
+    @property
+    def mean_error_ms(self) -> float:
+        """The mean's standard error in milliseconds, or more; 0 without a latency.
+
+        Each latency counts as its bucket's upper edge, one past the last edge as twice that.
+        """
+        if not self.measured:
+            return 0.0
+        squares = counted = last = 0.0
+        for edge, count in sorted(self.buckets.items()):
+            last = edge if math.isfinite(edge) else 2 * last
+            squares += (count - counted) * last**2
+            counted = count
+        mean = self.seconds / self.measured
+        return math.sqrt(max(0.0, squares / self.measured - mean**2) / self.measured) * 1000
 
     def quantile_ms(self, share: float) -> float | None:
         """A latency that this share of requests did not exceed, in milliseconds.
@@ -82,18 +101,24 @@ class Tally:
             buckets = {edge: self.buckets[edge] + other.buckets[edge] for edge in edges}
         else:
             buckets = dict(self.buckets or other.buckets)
-        return Tally(**counts, buckets=buckets)
+        answers = {
+            output: _sum(self.answers.get(output, {}), other.answers.get(output, {}))
+            for output in (*self.answers, *other.answers)
+        }
+        return Tally(**counts, buckets=buckets, answers=answers)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; ``from_json`` reads it."""
         counts: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
-        return {**counts, "buckets": {str(edge): count for edge, count in self.buckets.items()}}
+        answers = {output: _to_json(bins) for output, bins in self.answers.items()}
+        return {**counts, "buckets": _to_json(self.buckets), "answers": answers}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Tally":
         """Reads ``to_json``."""
-        buckets = {float(edge): float(count) for edge, count in value["buckets"].items()}
-        return cls(**{name: float(value[name]) for name in _COUNTS}, buckets=buckets)
+        counts = {name: float(value[name]) for name in _COUNTS}
+        answers = {output: _from_json(bins) for output, bins in value["answers"].items()}
+        return cls(**counts, buckets=_from_json(value["buckets"]), answers=answers)
 
     def numbers(self) -> dict[str, Any]:
         """What a person wants to know, for the history."""
@@ -106,3 +131,15 @@ class Tally:
         if mean is not None:
             told["mean_ms"] = round(mean, 3)
         return told
+
+
+def _sum(one: Mapping[float, float], other: Mapping[float, float]) -> dict[float, float]:
+    return {edge: one.get(edge, 0.0) + other.get(edge, 0.0) for edge in (*one, *other)}
+
+
+def _to_json(counts: Mapping[float, float]) -> dict[str, float]:
+    return {str(edge): count for edge, count in counts.items()}
+
+
+def _from_json(counts: Mapping[str, Any]) -> dict[float, float]:
+    return {float(edge): float(count) for edge, count in counts.items()}

@@ -1,12 +1,15 @@
 """Runs the rows of several requests as one, and bounds what waits.
 
 Adaptive unless told otherwise: a request runs at once on an idle thread, and what queues up while
-all threads are busy makes the next batch. With BatchingParameters the queue behaves as TensorFlow's
+all threads are busy makes the next batch. Where requests come so close together that more are due
+within 2 ms, it waits for those, and no longer: gRPC hands requests over one by one, and a batch of
+each would cost more than running it. With BatchingParameters the queue behaves as TensorFlow's
 shared_batch_scheduler.h does.
 """
 
 import asyncio
 import collections
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +24,10 @@ from serving.server.errors import ServingError
 __all__ = ["ADAPTIVE", "CORES", "BatchingParameters", "Queue", "Scheduler"]
 
 _FULL = "The batch scheduling queue to which this task was submitted is full"
+_HOLD = 0.002
+"""Seconds that an adaptive batch waits at most for the requests that are due by then."""
+_MEMORY = 0.1
+"""Seconds over which the rate of requests is averaged."""
 _LATE = "Run() timeout exceeded while waiting in batching queue"
 
 
@@ -151,22 +158,45 @@ class Scheduler:
         self._pool = ThreadPoolExecutor(self._free, self.parameters.thread_pool_name)
         self._observe = observe
         self._ready: dict[Queue, None] = {}
-        self._pumping = False
+        self._next: asyncio.Handle | None = None
+        self._held = False
+        self._rate = self._counted = 0.0
 
     def wake(self, queue: Queue) -> None:
-        """Says that a queue has work."""
+        """Says that a queue has one more task."""
         self._ready.setdefault(queue)
-        if not self._pumping and self._free:
-            # Not at once: all requests that this turn of the event loop brings make one batch.
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+        now = time.monotonic()
+        self._rate = self._rate * math.exp((self._counted - now) / _MEMORY) + 1 / _MEMORY
+        self._counted = now
+        self._schedule(now)
 
     def close(self) -> None:
         """Ends the threads once they are idle."""
         self._pool.shutdown(wait=True)
 
+    def _schedule(self, now: float) -> None:
+        """Has the next batches put together, soon or once enough has come for them."""
+        if not self._free or not self._ready:
+            return
+        wait = 0.0 if self.strict else self._hold(now)
+        if self._next is not None:
+            if wait or not self._held:
+                return
+            self._next.cancel()
+        loop = asyncio.get_running_loop()
+        # Not at once: all requests that this turn of the event loop brings make one batch.
+        self._next = loop.call_later(wait, self._pump) if wait else loop.call_soon(self._pump)
+        self._held = wait > 0
+
+    def _hold(self, now: float) -> float:
+        """Seconds to wait for more requests; 0 where none is due, or those due have come."""
+        if sum(len(queue.tasks) for queue in self._ready) >= math.floor(self._rate * _HOLD):
+            return 0.0
+        oldest = min((queue.tasks[0].since for queue in self._ready if queue.tasks), default=0.0)
+        return max(0.0, oldest + _HOLD - now)
+
     def _pump(self) -> None:
-        self._pumping = False
+        self._next, self._held = None, False
         loop = asyncio.get_running_loop()
         limit, timeout = self.parameters.batch_rows, self.parameters.batch_timeout_micros / 1e6
         waits: list[float] = []
@@ -186,7 +216,7 @@ class Scheduler:
                 self._free -= 1
                 self._pool.submit(self._work, loop, queue, batch)
         if self._free and any(queue.rows >= limit or not timeout for queue in self._ready):
-            self.wake(next(iter(self._ready)))
+            self._schedule(time.monotonic())
         elif waits:
             loop.call_later(min(waits), self._pump)
 
@@ -216,8 +246,7 @@ class Scheduler:
             else:
                 task.future.set_result(answer)
         self._observe(queue.model, [begin - task.since for task in batch], seconds)
-        if self._ready and not self._pumping:
-            self._pump()
+        self._schedule(time.monotonic())
 
 
 def _rows(inputs: Mapping[str, np.ndarray]) -> int | None:

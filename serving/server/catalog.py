@@ -30,12 +30,19 @@ class Target:
       version: None for the one that traffic, or else the newest available, says.
       label: a version's label.
       signature: "" for ``serving_default``.
+      drawn: whether ``version`` is what traffic said, and not the request.
     """
 
     model: str
     version: int | None = None
     label: str | None = None
     signature: str = ""
+    drawn: bool = False
+
+    @property
+    def by_traffic(self) -> bool:
+        """Whether the request leaves the version to the server."""
+        return self.drawn or (self.version is None and self.label is None)
 
 
 class Catalog:
@@ -109,6 +116,15 @@ class Catalog:
             f"Latest({target.model})" if number is None else f"Specific({target.model}, {number})"
         )
         raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}")
+
+    def pin(self, target: Target) -> Target:
+        """The target with the version that it means now; errors as of ``find``.
+
+        A request is pinned before it is read, so that its failure too counts for that version, and
+        what is read of a signature is that of the version that answers.
+        """
+        _, version = self.find(target)
+        return Target(target.model, version.number, None, target.signature, drawn=target.by_traffic)
 
     def status(
         self, model: str, version: int | None = None, label: str | None = None

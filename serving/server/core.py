@@ -4,7 +4,8 @@ import asyncio
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -46,7 +47,7 @@ class Core:
       follow_seconds: how often ``traffic`` and ``served`` are asked.
       max_load_retries: how often a failed load is tried again.
       load_retry_seconds: between two tries; TensorFlow Serving waits a minute.
-      threads: how many batches run at a time.
+      threads: how many batches of a version run at a time.
       intra_threads: threads within an operation.
       inter_threads: threads between operations; -1 for the one that calls.
       traffic: by model, how requests without a version are split; None where it says nothing.
@@ -85,11 +86,9 @@ class Core:
             traffic,
             served,
         )
-        pool = batching.thread_pool_name if batching else "adaptive"
-        self._scheduler = Scheduler(
-            batching,
-            threads,
-            lambda model, waited, seconds: self.metrics.observe_batch(model, pool, waited, seconds),
+        self._batching, self._threads = batching, threads
+        self._schedulers: weakref.WeakValueDictionary[Hashable, Scheduler] = (
+            weakref.WeakValueDictionary()
         )
         self._draining = False
         self._under_way = 0
@@ -159,7 +158,9 @@ class Core:
         signature = servable.signatures[name]
         _check_outputs(signature, output_filter)
         queue = model.queue(
-            version.number, name, functools.partial(self._queue, target.model, servable, name)
+            version.number,
+            name,
+            functools.partial(self._queue, target.model, version.number, servable, name),
         )
         servable.enter()
         self._under_way += 1
@@ -168,10 +169,18 @@ class Core:
         finally:
             self._under_way -= 1
             servable.leave()
-        self.metrics.observe_answer(target.model, version.number, outputs)
+        self.metrics.observe_answer(target.model, version.number, outputs, target.by_traffic)
         if output_filter:
             outputs = {alias: outputs[alias] for alias in output_filter}
         return Answer(outputs, target.model, version.number, name)
+
+    def pin(self, target: Target) -> Target:
+        """The target with the version that it means now; see ``Catalog.pin``.
+
+        Raises:
+          ServingError: if there is no such model, version or label.
+        """
+        return self._catalog.pin(target)
 
     def signatures(self, target: Target) -> tuple[int, Mapping[str, Signature]]:
         """The version that a target means now, and its signatures.
@@ -223,15 +232,34 @@ class Core:
     async def stop(self) -> None:
         """Unloads everything."""
         await self._catalog.close()
-        self._scheduler.close()
+        for scheduler in list(self._schedulers.values()):
+            scheduler.close()
 
-    def _queue(self, model: str, servable: Servable, signature: str) -> Queue:
+    def _queue(self, model: str, version: int, servable: Servable, signature: str) -> Queue:
         return Queue(
-            self._scheduler,
+            self._scheduler(model, version),
             functools.partial(servable.run, signature),
             model,
             servable.signatures[signature].batched,
         )
+
+    def _scheduler(self, model: str, version: int) -> Scheduler:
+        """What runs a version's batches; it lives as long as the version's queues.
+
+        Each version has threads of its own, so that a canary that hangs takes none from the stable
+        one. With BatchingParameters all share one pool, as in TensorFlow Serving.
+        """
+        pool = self._batching.thread_pool_name if self._batching else "adaptive"
+        key = pool if self._batching else (model, version)
+        scheduler = self._schedulers.get(key)
+        if scheduler is None:
+            observe = self.metrics.observe_batch
+            scheduler = self._schedulers[key] = Scheduler(
+                self._batching,
+                self._threads,
+                lambda name, waited, seconds: observe(name, pool, waited, seconds),
+            )
+        return scheduler
 
 
 def _check_outputs(signature: Signature, output_filter: Sequence[str]) -> None:

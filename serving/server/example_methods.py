@@ -5,6 +5,8 @@ Any signature will do whose names are those of the methods: one input ``inputs``
 TensorFlow Serving's (servables/tensorflow/classifier.cc, regressor.cc, util.cc).
 """
 
+import dataclasses
+
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
@@ -110,11 +112,12 @@ def serialized(examples: input_pb2.Input) -> np.ndarray:
 
 def _definition(core: Core, target: Target) -> tuple[Target, meta_graph_pb2.SignatureDef]:
     """The signature asked for, and the target with the version that it was read from."""
-    version, definitions = core.signature_defs(target)
+    pinned = core.pin(target)
+    _, definitions = core.signature_defs(pinned)
     name = target.signature or _DEFAULT
     if name not in definitions:
         raise invalid(f"No signature was found with the name: {name}")
-    return Target(target.model, version=version, signature=name), definitions[name]
+    return dataclasses.replace(pinned, signature=name), definitions[name]
 
 
 def _check_classify(definition: meta_graph_pb2.SignatureDef) -> None:

@@ -79,6 +79,12 @@ class Calls:
             yield entry
         except ServingError as error:
             failure = error
+        except asyncio.CancelledError:
+            left = context.time_remaining()
+            late = left is not None and left <= 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            entry.status = code.name
+            raise
         except Exception:
             _log.exception("%s failed", method)
             failure = ServingError(grpc.StatusCode.INTERNAL, "Internal error; see the server's log")
@@ -106,7 +112,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Answers the outputs that ``output_filter`` names, or all."""
         response = predict_pb2.PredictResponse()
         async with self._calls.call("predict", request, context) as entry:
-            target = _target(request)
+            target = self._pin(request, entry)
             inputs = {name: to_array(name, proto) for name, proto in request.inputs.items()}
             entry.rows = next((len(array) for array in inputs.values() if array.ndim), 0)
             answer = await self._core.predict(
@@ -129,7 +135,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = classification_pb2.ClassificationResponse()
         async with self._calls.call("classify", request, context) as entry:
             answer, result = await classify(
-                self._core, _target(request), request.input, _deadline(context)
+                self._core, self._pin(request, entry), request.input, _deadline(context)
             )
             response.result.CopyFrom(result)
             entry.rows = len(result.classifications)
@@ -143,7 +149,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = regression_pb2.RegressionResponse()
         async with self._calls.call("regress", request, context) as entry:
             answer, result = await regress(
-                self._core, _target(request), request.input, _deadline(context)
+                self._core, self._pin(request, entry), request.input, _deadline(context)
             )
             response.result.CopyFrom(result)
             entry.rows = len(result.regressions)
@@ -172,6 +178,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.model_spec.name = target.model
             response.model_spec.version.value = entry.version
         return response
+
+    def _pin(self, request: Any, entry: Entry) -> Target:
+        target = self._core.pin(_target(request))
+        entry.version = target.version
+        return target
 
     # MultiInference stays as the generated base class has it: UNIMPLEMENTED.
 

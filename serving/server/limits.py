@@ -94,6 +94,35 @@ def _too_large(most: int) -> str:
     return f"Request body is larger than {most} bytes"
 
 
+class _OneWrite:
+    """A transport that sends what one turn of the event loop writes at once.
+
+    uvicorn writes an answer's head and its body apart, and each write is a system call: a tenth of
+    what a small request costs.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with time-outs for reading, and answers to half-closed connections.
 
@@ -110,6 +139,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuses a connection too many; else waits for its first request."""
         super().connection_made(transport)
+        self.transport = _OneWrite(transport)  # type: ignore[assignment]
         if len(self.connections) > self.limits.connections:
             self._refuse(503, f"More than {self.limits.connections} connections")
             return

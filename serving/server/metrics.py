@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import prometheus_client
 
+from serving.server.answer_values import AnswerValues, pairs_of
+
 _EDGES = tuple(10 * 1.8**power for power in range(33))
 _QUEUE_EDGES = tuple(100 * 1.2**power for power in range(52))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -68,6 +70,7 @@ class Metrics:
             ("model_name", "version", "state"),
             registry=self.registry,
         )
+        self._values = AnswerValues()
         self.models: set[str] = set()
         """The models that there are. Others count under an empty name: clients make names up."""
         self._children: dict[tuple[str, str, str, str], prometheus_client.Histogram] = {}
@@ -110,8 +113,20 @@ class Metrics:
             self._queuing.add((pool,), wait * 1e6)
         self._runtime.add((model, "Predict", "TF1"), seconds * 1e6)
 
-    def observe_answer(self, model: str, version: int, outputs: Mapping[str, np.ndarray]) -> None:
-        """Counts an answer that has NaN or infinities."""
+    def observe_answer(
+        self, model: str, version: int, outputs: Mapping[str, np.ndarray], drawn: bool = True
+    ) -> None:
+        """Counts what was answered, and whether it has NaN or infinities.
+
+        Args:
+          model: its name.
+          version: which answered.
+          outputs: by name.
+          drawn: whether the server chose the version. A client that names one may have inputs of
+            its own kind, whose answers do not compare with others.
+        """
+        if drawn:
+            self._values.add(model, version, outputs)
         for array in outputs.values():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 self._invalid.labels(model, str(version)).inc()
@@ -127,6 +142,7 @@ class Metrics:
         lines: list[str] = []
         for metric in (self._requests, self._latency, self._runtime, self._queuing):
             metric.write(lines)
+        self._values.write(lines)
         text = "\n".join(lines) + "\n"
         return text.encode() + prometheus_client.generate_latest(self.registry)
 
@@ -142,7 +158,7 @@ class _Counter:
     def write(self, lines: list[str]) -> None:
         lines += [f"# HELP {self._name} {self._text}", f"# TYPE {self._name} counter"]
         for values, count in list(self._values.items()):
-            lines.append(f"{self._name}{{{_pairs(self._labels, values)}}} {count}")
+            lines.append(f"{self._name}{{{pairs_of(self._labels, values)}}} {count}")
 
 
 class _Histogram:
@@ -162,17 +178,10 @@ class _Histogram:
     def write(self, lines: list[str]) -> None:
         lines += [f"# HELP {self._name} {self._text}", f"# TYPE {self._name} histogram"]
         for values, counts in list(self._counts.items()):
-            labels, total = _pairs(self._labels, values), 0
+            labels, total = pairs_of(self._labels, values), 0
             for edge, count in zip((*self._edges, None), counts, strict=True):
                 total += count
                 bound = "+Inf" if edge is None else f"{edge:g}"
                 lines.append(f'{self._name}_bucket{{{labels},le="{bound}"}} {total}')
             lines.append(f"{self._name}_sum{{{labels}}} {self._sums[values]!r}")
             lines.append(f"{self._name}_count{{{labels}}} {total}")
-
-
-def _pairs(labels: Sequence[str], values: Sequence[str]) -> str:
-    escaped = (
-        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for value in values
-    )
-    return ",".join(f'{label}="{value}"' for label, value in zip(labels, escaped, strict=True))

@@ -115,7 +115,8 @@ class RestApi:
         entry.method = verb.lower()
         document = parse_object(body)
         entry.signature = json_tensors.signature_name(document)
-        target = Target(target.model, target.version, target.label, entry.signature)
+        target = self._core.pin(Target(target.model, target.version, target.label, entry.signature))
+        entry.version = target.version
         deadline = time.monotonic() + self._timeout
         if entry.method == "predict":
             return await self._predict(document, target, deadline, entry)
@@ -134,17 +135,14 @@ class RestApi:
     async def _predict(
         self, document: dict[str, Any], target: Target, deadline: float, entry: Entry
     ) -> bytes:
-        version, signatures = self._core.signatures(target)
-        name = target.signature or "serving_default"
-        entry.version, entry.signature = version, name
+        _, signatures = self._core.signatures(target)
+        name = entry.signature = target.signature or "serving_default"
         if name not in signatures:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
         body = json_tensors.read_predict(document, signatures[name])
         first = next(iter(body.inputs.values()))
         entry.rows = len(first) if first.ndim else 1
-        # The version whose signature was read, also where traffic is split at random.
-        pinned = Target(target.model, version=version, signature=name)
-        answer = await self._core.predict(pinned, body.inputs, deadline=deadline)
+        answer = await self._core.predict(target, body.inputs, deadline=deadline)
         return json_answers.write_predict(answer.outputs, body.rows)
 
     def _info(self, target: Target, entry: Entry) -> bytes:

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,10 +20,6 @@ from tests.serving.server.served import Served, save_model, serving
 pytestmark = [
     pytest.mark.services,
     pytest.mark.timeout(240),
-    pytest.mark.skipif(
-        not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()),
-        reason="nginx is not installed",
-    ),
 ]
 
 SERVING = INFRA / "serving"

@@ -5,11 +5,9 @@ import concurrent.futures
 import contextlib
 import json
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -21,14 +19,13 @@ from tests.infra.rest_client import URL, RestClient
 pytestmark = [
     pytest.mark.services,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(
-        not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()),
-        reason="nginx is not installed",
-    ),
 ]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 SERVICE_CONFIG = (INFRA / "serving/grpc-service-config.json").read_text()
+# A client on a small machine may leave answers unread for seconds while it connects anew; how long
+# a request takes is not what is asked here.
+PATIENCE = 30
 STABLE = ("serving-stable-1", "serving-stable-2")
 CANARY = "serving-canary-1"
 
@@ -74,7 +71,7 @@ def clients(nginx: Nginx, api: str) -> Iterator[Callable[[], Callable[[], str]]]
             channel = grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}", options)
             stack.callback(channel.close)
             call = channel.unary_unary(PREDICT)
-            return lambda: call(b"request", timeout=2).decode()
+            return lambda: call(b"request", timeout=PATIENCE).decode()
 
         yield rest if api == "rest" else over_grpc
 
@@ -225,7 +222,7 @@ def test_request_ids_reach_the_server_the_client_and_the_log(
 def test_grpc_is_logged_with_its_own_status(nginx: Nginx) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}") as channel:
         _, call = channel.unary_unary(PREDICT).with_call(
-            b"x", timeout=5, metadata=[("x-request-id", "one")]
+            b"x", timeout=PATIENCE, metadata=[("x-request-id", "one")]
         )
     assert ("x-request-id", "one") in call.initial_metadata()
     entry = last_line(nginx)
@@ -235,7 +232,7 @@ def test_grpc_is_logged_with_its_own_status(nginx: Nginx) -> None:
 def test_grpc_errors_have_grpcs_codes(nginx: Nginx, servers: dict[str, ModelServer]) -> None:
     def code(method: str, body: bytes = b"x") -> tuple[grpc.StatusCode, str]:
         with pytest.raises(grpc.RpcError) as raised:
-            channel.unary_unary(method)(body, timeout=5)
+            channel.unary_unary(method)(body, timeout=PATIENCE)
         return raised.value.code(), raised.value.details()
 
     with grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}") as channel:

@@ -7,6 +7,7 @@ import pytest
 from components.curated_schema import schema_file
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
+from serving.registry.settings import Registry
 
 pytestmark = pytest.mark.tfx
 
@@ -17,6 +18,8 @@ def pipeline():
     from pipeline.local import beam
 
     settings = load_settings(pathlib.Path("settings.yaml"))
+    registry = Registry(kind="mlflow", tracking_uri_env="MLFLOW_TRACKING_URI")
+    settings = settings.model_copy(update={"registry": registry})
     columns = schema_file.columns(schema_file.read_schema(settings.schema_file))
     inputs = RunInputs(
         as_of="2025-04-17T00:00:00Z",
@@ -47,6 +50,15 @@ def test_nothing_trains_before_the_gate_allows(pipeline) -> None:
 
     assert "AnomalyGate" in before("Transform")
     assert {"Evaluator", "Champion"} <= before("VersionPusher")
+
+
+def test_the_pusher_knows_the_registry_by_name_alone(pipeline, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://plant:hunter2@mlflow.example")
+    settings, made = pipeline
+    (pusher,) = [component for component in made.components if component.id == "VersionPusher"]
+    told = pusher.exec_properties["registry"]
+    assert Registry.model_validate_json(told) == settings.registry
+    assert "hunter2" not in told
 
 
 def test_code_is_part_of_every_cache_key_of_ours(pipeline) -> None:

@@ -96,3 +96,10 @@ def test_unset_variable_is_told_with_an_example(
     found = findings(str(path))["observations"]
     assert found.verdict == "lacks"
     assert found.mend.startswith("export PLANT_DB_URL=")
+
+
+def test_registry_that_does_not_answer_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MIRROR_AT", raising=False)
+    found = doctor.registry("served", {"kind": "mlflow", "tracking_uri_env": "MIRROR_AT"})
+    assert (found.what, found.verdict) == ("Registry", "note")
+    assert found.seen.startswith("MIRROR_AT is not set: export MIRROR_AT=https://")

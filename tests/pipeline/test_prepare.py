@@ -89,7 +89,16 @@ def test_the_stack_of_the_named_python_is_installed_once(copy: Copy) -> None:
 def test_what_tests_need_holds_what_runs_need(copy: Copy) -> None:
     copy.prepare("dev", PYTHON=sys.executable)
     assert copy.prepare("run") == ""
-    assert copy.synced == [f"requirements/tfx-{STACK.name}-dev.txt"]
+    assert copy.synced == [f"requirements/tfx-{STACK.name}-dev.txt", "requirements/mlflow.txt"]
+
+
+def test_mlflow_comes_where_settings_name_a_registry(copy: Copy) -> None:
+    copy.prepare(PYTHON=sys.executable)
+    settings = copy.folder / "settings.yaml"
+    settings.write_text("project: {name: plant}\nregistry:\n  kind: mlflow\n")
+    assert copy.prepare() == "Preparing .tools/mlflow …\n"
+    assert copy.prepare() == ""
+    assert copy.synced == [f"requirements/tfx-{STACK.name}.txt", "requirements/mlflow.txt"]
 
 
 def test_a_renewed_lock_is_installed(copy: Copy) -> None:

@@ -1,5 +1,6 @@
 """The verb rollout against a real server of metrics."""
 
+import errno
 import importlib.util
 import json
 import os
@@ -86,15 +87,51 @@ def test_nothing_to_do(settings, server, users):
     ("arguments", "told"),
     [
         (("--steps", "1,x"), "--steps is '1,x'"),
-        (("--steps", "50,10"), "expected rising ones"),
-        (("--timeout", "5"), "timeout_seconds is 5.0"),
+        (("--steps", "50,10"), "expected rising shares"),
+        (("--min-requests", "0"), "min_requests is 0: expected at least 1"),
+        (("--timeout", "5"), "timeout_seconds is 5: expected more than min_seconds, 60"),
         (("--server", ""), "nothing to read metrics from"),
+        (("--psi", "-1"), "psi is -1.0: expected a number of at least 0"),
+        (("--metrics", "http://a", "--prometheus", "http://b"), "exclude each other"),
+        (("--selector", 'job="a"'), "no effect without --prometheus"),
+        (("--once", "--follow"), "exclude each other"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings, arguments, told):
     refused = call(settings, *arguments)
     assert refused.exit_code == 1
     assert told in refused.output
+
+
+def test_before_the_first_version_it_says_how_to_get_one(settings, tmp_path):
+    told = call(settings)
+    assert told.exit_code == 1
+    assert f"no version in {tmp_path}/serving/plant yet: python -m pipeline run" in told.output
+    assert not (tmp_path / "serving").exists()
+
+
+def test_a_disk_that_cannot_be_written_is_told_and_the_trial_stands(
+    settings, releases, server, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "releases.json")
+
+    monkeypatch.setattr("serving.rollout.observation.write_atomically", full)
+    told = call(settings, "--server", server, *QUICK)
+    assert told.exit_code == 1
+    assert "releases.json cannot be used: No space left on device" in told.output
+    assert releases.statuses()[2].state == "staged"
+
+
+def test_the_settings_say_what_a_step_asks_and_options_go_before_them(settings, releases, server):
+    text = settings.read_text()
+    place = "serving: {"
+    canary = "canary: {steps: [20], min_seconds: 0.1, min_requests: 50, compare_answers: false}, "
+    settings.write_text(text.replace(place, place + canary))
+    told = call(settings, "--server", server, "--steps", "30,60", "--poll", "0.05")
+    assert told.exit_code == 0, told.output
+    shares = [event["percent"] for event in releases.history() if event["what"] == "canary"]
+    assert shares == [30, 60]
 
 
 def test_ctrl_c_leaves_the_trial_as_it_is(settings, releases, server):

@@ -15,6 +15,7 @@ from components.point_in_time_join.settings import JoinSettings
 from pipeline.settings import Settings, SettingsError, load_settings, parse_settings
 from pipeline.settings.document import plain_scalar
 from pipeline.settings.features import FeatureError
+from serving.rollout.plan import Plan, Step
 
 HERE = pathlib.Path(__file__).parent
 VALID = sorted((HERE / "valid").glob("*.yaml"))
@@ -73,6 +74,20 @@ def test_sql_sources_take_the_spines_database():
     assert isinstance(errors, SqlSource)
     assert (errors.url_env, errors.url) == ("PLANT_DB_URL", "sqlite:///data/plant.db")
     assert load("entity_split").sources["workorders"].url_env == "ERP_URL"
+
+
+def test_a_trials_plan():
+    canary = load("canary").serving.canary
+    plan = canary.plan(25.0)
+    assert [step.percent for step in plan.steps] == [5, 25]
+    assert {(step.min_seconds, step.min_requests) for step in plan.steps} == {(300, 1000)}
+    limits = plan.thresholds
+    assert (limits.p99_ms, limits.psi, limits.events, limits.more_errors) == (25, 0.1, 5, 0.001)
+    assert (plan.timeout_seconds, plan.window_seconds) == (7200, 120)
+    assert load("demo").serving.canary.plan(50.0) == Plan()
+    assert canary.plan(25.0, steps=[1]).steps == (Step(1, 300, 1000),)
+    with pytest.raises(ValueError, match="psi is -1: expected a number of at least 0"):
+        canary.plan(25.0, psi=-1)
 
 
 def test_dates_and_times_stay_text():

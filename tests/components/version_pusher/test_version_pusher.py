@@ -1,10 +1,12 @@
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from components.version_pusher.component import VersionPusher
 from components.version_pusher.executor import Executor, read_push
+from pipeline.local.decision import decide
 from serving.releases import Releases
 
 pytestmark = pytest.mark.tfx
@@ -33,6 +35,7 @@ def run(
     served: dict | None = None,
     keep: int = 5,
     rollout: str = "at_once",
+    registry: str = "",
 ) -> dict:
     """Runs the executor on artifacts made of files alone."""
     from tfx.types import channel, standard_artifacts
@@ -80,6 +83,7 @@ def run(
         split='{"by": "time", "train": "20d", "eval": "5d"}',
         horizon="24h",
         rollout=rollout,
+        registry=registry,
         code="c",
     )
     context = Executor.Context(tmp_dir=str(place / "tmp"), unique_id="1", pipeline_run_id="run-7")
@@ -111,6 +115,18 @@ def test_a_blessed_model_becomes_a_version_with_its_lineage(tmp_path):
     extra = tmp_path / "served" / "1" / "assets.extra"
     assert (extra / "statistics" / "Split-train" / "FeatureStats.pb").read_text() == "stats"
     assert (extra / "schema.pbtxt").read_text() == "feature {}"
+
+
+def test_a_registry_that_is_down_is_told_and_stops_no_push(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        result = run(tmp_path, registry=json.dumps({"kind": "mlflow", "tracking_uri": uri}))
+
+    assert result["pushed"]
+    # On a busy machine it may not have given up yet.
+    assert result["registry"].startswith(("MLflow could not be told", "MLflow is not told yet"))
+    assert result["registry"] in decide(result).text
 
 
 def test_a_refused_model_is_not_pushed_and_the_reason_is_told(tmp_path):

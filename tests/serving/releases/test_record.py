@@ -66,6 +66,7 @@ def test_what_is_written_still_has_what_older_readers_read(tmp_path):
         '{"stable": 1, "next": 2, "history": [], "versions": {"1": {"status": "stable"}}}',
         '{"stable": 1, "next": 2, "history": [], "versions": {"1": null}, "before": []}',
         '{"stable": 1, "next": 2, "history": [{}]}',
+        '{"stable": null, "next": 2, "history": "push", "versions": {}, "before": []}',
     ],
 )
 def test_what_is_no_record_is_refused_by_every_reader(tmp_path, text):
@@ -77,6 +78,34 @@ def test_what_is_no_record_is_refused_by_every_reader(tmp_path, text):
     with pytest.raises(ReleaseError, match="not a release record"):
         releases.rollback("?")
     assert (tmp_path / "releases.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"versions": {"1": {"state": "stabel"}}}, "version 1 is 'stabel': expected one of staged"),
+        ({"next": 1}, "next is 1, but there is a version 2: expected more"),
+        ({"stable": 2}, r"stable is 2, but the state of \[1\] is stable"),
+        ({"stable": None}, r"stable is None, but the state of \[1\] is stable"),
+        ({"versions": {"1": {"state": "canary", "percent": 100}}}, "has 100 % of the traffic"),
+        ({"versions": {"1": {"state": "canary", "percent": "9"}}}, "has '9' % of the traffic"),
+        (
+            {"versions": {str(n): {"state": "available"} for n in (1, 2)}, "stable": None},
+            r"versions \[1, 2\] are on trial",
+        ),
+    ],
+)
+def test_a_record_edited_by_hand_must_not_contradict_itself(tmp_path, change, told):
+    record = {"stable": 1, "next": 3, "before": [], "history": []}
+    record["versions"] = {"1": {"state": "stable"}, "2": {"state": "staged"}}
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+    path = tmp_path / "releases.json"
+    path.write_text(json.dumps(record))
+    assert Releases(tmp_path).traffic().labels() == {"stable": 1}
+    path.write_text(json.dumps({**record, **change}))
+    with pytest.raises(ReleaseError, match=told):
+        Releases(tmp_path).traffic()
 
 
 def test_the_history_is_bounded_and_reading_stays_quick(tmp_path):

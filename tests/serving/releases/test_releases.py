@@ -166,6 +166,19 @@ def test_a_broken_record_is_named(tmp_path):
         releases.stable()
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
+def test_a_version_whose_own_file_is_broken_can_be_taken_back(tmp_path, text):
+    releases = Releases(tmp_path / "model")
+    for content in ("a", "b"):
+        push(releases, saved_model(tmp_path / content, content))
+    for number in (1, 2):
+        file = releases.folder / str(number) / "assets.extra" / "release.json"
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert releases.rollback("wrong") == 2
+    assert releases.stable().number == 1
+    assert push(releases, saved_model(tmp_path / "c", "c")).version == 3
+
+
 def test_a_stable_version_that_is_gone_is_an_error_not_a_first_model(tmp_path):
     releases = Releases(tmp_path / "model")
     push(releases, saved_model(tmp_path / "a", "a"))

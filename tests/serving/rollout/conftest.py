@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from serving.server.metrics import Metrics
 
 MODEL = "plant"
 NAN = {"probability": np.array([0.5, np.nan], np.float32)}
+SCORES = np.random.default_rng(1).beta(0.5, 8, 5000).astype(np.float32)
 
 
 class Users:
@@ -23,6 +25,7 @@ class Users:
       seconds: a request's latency, by version; 4 ms otherwise.
       errors: one of how many fails, by version.
       invalid: one of how many answers has a NaN, by version.
+      answers: what a version makes of a right answer; nothing otherwise.
       page: gives another page instead, from its own text.
       status: of HTTP.
       available: what the server has loaded; all if None.
@@ -34,6 +37,7 @@ class Users:
         self.seconds: dict[int, float] = {}
         self.errors: dict[int, int] = {}
         self.invalid: dict[int, int] = {}
+        self.answers: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
         self.page = lambda text: text
         self.status = 200
         self.available: set[int] | None = None
@@ -57,6 +61,10 @@ class Users:
             self.metrics.observe_request(MODEL, version, status, seconds, "REST")
             if version in self.invalid and count % self.invalid[version] == 0:
                 self.metrics.observe_answer(MODEL, version, NAN)
+            elif not fails:
+                right = SCORES[count % len(SCORES)][None]
+                told = self.answers[version](right) if version in self.answers else right
+                self.metrics.observe_answer(MODEL, version, {"probability": told})
 
     def text(self) -> str:
         self.answer()

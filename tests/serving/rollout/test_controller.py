@@ -1,5 +1,6 @@
 """Trials against a real server of metrics, whose numbers turn bad."""
 
+import dataclasses
 import datetime
 import json
 import logging
@@ -14,8 +15,8 @@ import pytest
 from serving.releases import ReleaseError, Releases
 from serving.rollout import observation
 from serving.rollout.controller import Controller, alone
-from serving.rollout.plan import Plan, Step
-from serving.rollout.sources import EMBEDDED, Page, version_available
+from serving.rollout.plan import Plan, Step, Thresholds
+from serving.rollout.sources import EMBEDDED, Page, not_loaded
 
 PLAN = Plan(
     steps=tuple(Step(percent, min_seconds=4, min_requests=50) for percent in (1, 10, 50)),
@@ -52,7 +53,7 @@ def clock(monkeypatch) -> Clock:
 
 def controller(releases, server, clock, plan=PLAN) -> Controller:
     page = Page(f"{server}/monitoring/prometheus/metrics", EMBEDDED, "plant", timeout=2)
-    return Controller(releases, page, plan, lambda n: version_available(server, "plant", n), clock)
+    return Controller(releases, page, plan, lambda n: not_loaded(server, "plant", n), clock)
 
 
 def run(releases, server, clock, during=lambda turn: None, plan=PLAN):
@@ -99,6 +100,14 @@ def answers_nan(users):
     users.invalid[2] = 5
 
 
+def shifted(users):
+    users.answers[2] = lambda right: right + 0.2
+
+
+def constant(users):
+    users.answers[2] = lambda right: right * 0 + 0.1
+
+
 def missing(users):
     users.status = 500
 
@@ -132,6 +141,8 @@ def vanished(users):
         (slower_than_stable, "mean latency is"),
         (failing, "% errors"),
         (answers_nan, "% of its answers are NaN or infinite"),
+        (shifted, r"distributed otherwise .*: PSI of probability is \d+\.\d\d, 0.25 is allowed"),
+        (constant, "distributed otherwise than the stable version's"),
         (missing, "no metrics for [67] s: .*500"),
         (empty, "no metrics for [67] s: no serving_request_seconds_count of plant"),
         (garbage, "no metrics for [67] s: "),
@@ -159,6 +170,14 @@ def test_a_version_that_turns_bad_is_rolled_back(
     assert turns[-1].done
 
 
+def test_answers_may_be_left_uncompared(releases, server, users, clock):
+    shifted(users)
+    plan = dataclasses.replace(PLAN, thresholds=Thresholds(compare_answers=False))
+    run(releases, server, clock, plan=plan)
+    assert releases.traffic().labels() == {"stable": 2}
+    assert releases.history()[-1]["numbers"]["psi"] > 1
+
+
 def test_bad_late_in_a_long_step_is_seen_in_the_latest_stretch(releases, server, users, clock):
     steps = (Step(10, min_seconds=100, min_requests=50),)
     plan = Plan(steps, timeout_seconds=200, window_seconds=5)
@@ -179,7 +198,7 @@ def test_a_version_that_does_not_load_is_rolled_back(releases, server, users, cl
     run(releases, server, clock)
 
     why = releases.statuses()[2].why
-    assert re.fullmatch(r"the server has not loaded it after 1[01] s", why)
+    assert re.fullmatch(r"the server has not loaded it after 1[01] s: LOADING", why)
     assert users.sent.keys() == {1}
 
 
@@ -190,6 +209,26 @@ def test_without_traffic_a_trial_times_out(releases, server, users, clock):
 
     run(releases, server, clock, during)
     assert re.search(r"after 12\d s only \d+ of 50 requests", releases.statuses()[2].why)
+
+
+@pytest.mark.parametrize("jump", [8 * 3600.0, -3600.0])
+def test_a_clock_that_is_set_and_a_machine_that_sleeps(releases, server, users, clock, jump):
+    """No time-out runs out while nobody looks, and none runs for ever."""
+
+    def during(turn):
+        if turn.trial.percent == 1 and len(turns) < 6:
+            turns.append(turn)
+            users.per_scrape = 100
+            if len(turns) == 3:
+                clock.now += jump
+                clock.began += jump
+                users.status = 500
+            else:
+                users.status = 200
+
+    turns = []
+    run(releases, server, clock, during, dataclasses.replace(PLAN, timeout_seconds=1000))
+    assert releases.traffic().labels() == {"stable": 2}
 
 
 def test_a_trial_does_not_begin_blind(releases, server, users, clock):

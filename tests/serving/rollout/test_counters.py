@@ -16,8 +16,8 @@ from serving.rollout.sources import (
     TENSORFLOW_SERVING,
     Page,
     Prometheus,
+    not_loaded,
     page_samples,
-    version_available,
 )
 from serving.rollout.tally import Tally
 
@@ -225,15 +225,16 @@ def test_a_page_that_is_away(server):
             Page(url, TENSORFLOW_SERVING, "plant", timeout=1).read()
 
 
-def test_whether_a_version_is_loaded(server):
-    def answer(state, version="3"):
-        body = json.dumps({"model_version_status": [{"version": version, "state": state}]})
+def test_why_a_version_is_not_loaded(server):
+    def answer(state, version="3", **more):
+        body = json.dumps({"model_version_status": [{"version": version, "state": state, **more}]})
         server.answers["/v1/models/plant/versions/3"] = (200, body.encode())
-        return version_available(server.url, "plant", 3)
+        return not_loaded(server.url, "plant", 3)
 
-    assert answer("AVAILABLE")
-    assert not answer("LOADING")
-    assert not answer("AVAILABLE", "4")
+    assert answer("AVAILABLE") == ""
+    assert answer("LOADING") == "LOADING"
+    assert answer("END", status={"error_message": "no graph in it"}) == "END: no graph in it"
+    assert "does not tell" in answer("AVAILABLE", "4")
     server.answers["/v1/models/plant/versions/3"] = (404, b'{"error": "no such version"}')
-    assert not version_available(server.url, "plant", 3)
-    assert not version_available("http://127.0.0.1:1", "plant", 3)
+    assert "404" in not_loaded(server.url, "plant", 3)
+    assert "cannot be read" in not_loaded("http://127.0.0.1:1", "plant", 3)

@@ -1,11 +1,13 @@
 import asyncio
 import time
+import types
 
 import grpc
 import numpy as np
 import pytest
 
-from serving.server.batching import BatchingParameters, Scheduler
+from serving.server import batching
+from serving.server.batching import BatchingParameters, Queue, Scheduler
 from serving.server.core import Target
 from serving.server.errors import ServingError
 from tests.serving.server.conftest import MODEL, running
@@ -39,6 +41,32 @@ def test_requests_of_one_moment_make_one_batch(save, tmp_path):
                 assert answer.outputs["y"].tolist() == (numbers(count) / 2 + 2).tolist()
 
     asyncio.run(run())
+
+
+def test_where_many_come_a_batch_waits_for_those_due_but_never_for_those_that_stay_away(
+    monkeypatch,
+):
+    # 2,000 at one moment, after which no time passes: many more would be due while a batch waits.
+    monkeypatch.setattr(batching, "time", types.SimpleNamespace(monotonic=lambda: 5.0))
+
+    async def run():
+        ran = []
+
+        def answer(inputs):
+            ran.append(len(inputs["x"]))
+            return dict(inputs)
+
+        scheduler = Scheduler(None, 1, lambda *_: None)
+        queue = Queue(scheduler, answer, MODEL, batched=True)
+        await asyncio.gather(*(queue.ask({"x": numbers(1)}, None) for _ in range(2000)))
+        ran.clear()
+        first = asyncio.create_task(queue.ask({"x": numbers(1)}, None))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(queue.ask({"x": numbers(1)}, None) for _ in range(2)))
+        assert ran == [3]
+        scheduler.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_a_bad_request_does_not_take_its_neighbours_along(save, tmp_path):

@@ -1,6 +1,7 @@
 import time
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -130,6 +131,18 @@ def test_errors(predictions, sent, code, message):
     assert message in raised.value.details()
     assert len(raised.value.details()) <= 1024 + len("...TRUNCATED")
     assert predictions.Predict(request(), timeout=10).outputs
+
+
+def test_a_failure_counts_for_the_version_that_failed(predictions, server):
+    garbage = np.array([b"garbage"], object)
+    with pytest.raises(grpc.RpcError) as caught:
+        predictions.Predict(request({"inputs": garbage}, signature="classify"), timeout=10)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    page = httpx.get(f"{server.url}/monitoring/prometheus/metrics").text
+    assert (
+        'serving_request_seconds_count{api="GRPC",model_name="half",status="INVALID_ARGUMENT",'
+        'version="1"}'
+    ) in page
 
 
 def test_a_deadline_that_is_over(predictions):
