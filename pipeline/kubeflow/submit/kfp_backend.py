@@ -138,14 +138,14 @@ class KfpBackend:
         """See ``recurring.ensure``.
 
         Raises:
-          SubmitError: if the server is too old to write the scheduled time into a value.
+          SubmitError: if the server is too old to write a run's time into a value.
         """
         version = self._connection.server.version
         numbers = re.match(r"v?(\d+)\.(\d+)", version)
         old = numbers is not None and (int(numbers[1]), int(numbers[2])) < _WRITES_TIMES
         if old and any("[[" in str(value) for value in values.values()):
             raise SubmitError(
-                f"Kubeflow Pipelines {version} writes no scheduled time into a recurring run's "
+                f"Kubeflow Pipelines {version} writes no time into a recurring run's "
                 "parameters, which 2.16 does: update it, or schedule submit itself elsewhere"
             )
         wish = recurring.Wish(

@@ -13,8 +13,12 @@ from pipeline.kubeflow.submit.errors import SubmitError
 from pipeline.kubeflow.submit.values import run_values
 from pipeline.settings import Settings
 
-SCHEDULED = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
-"""What KFP writes a recurring run's scheduled time in the place of, once for all its stages."""
+CREATED = "[[CurrentTime.2006-01-02T15:04:05Z]]"
+"""What KFP writes the time at which it makes a run in the place of, once for all its stages.
+
+``[[ScheduledTime…]]`` would stay as it is: the controller that makes recurring runs does not say for
+when (controller.go, CreateRun).
+"""
 
 
 def check(settings: Settings, path: pathlib.Path, *, allow_unpinned: bool) -> None:
@@ -113,7 +117,7 @@ def values(
             )
         return run_values(pairs, package.parameters)
     if recurring and as_of is None and settings.kubeflow.backend == "kfp":
-        text = SCHEDULED
+        text = CREATED
     elif recurring and as_of is None:
         # Vertex AI's schedules write no times into parameters; there the run asks when it began.
         text = "now"

@@ -127,12 +127,12 @@ def test_an_interrupt_leaves_the_run_or_cancels_it(server, submit, number, cance
         assert f"submit --cancel {run['run_id']} cancels it" in text
 
 
-def test_a_recurring_run_stands_at_its_scheduled_time(server, submit):
+def test_a_recurring_run_stands_at_the_time_it_is_made(server, submit):
     code, text = submit("--cron", "0 3 * * *", "--name", "plant-nightly")
     assert (code, text.endswith("recurring run plant-nightly (0 3 * * *): made.")) == (0, True)
     row = only(server.store.recurring)
-    scheduled = row["runtime_config"]["parameters"]["as_of"]
-    assert scheduled == "[[ScheduledTime.2006-01-02T15:04:05Z]]"
+    as_of = row["runtime_config"]["parameters"]["as_of"]
+    assert as_of == "[[CurrentTime.2006-01-02T15:04:05Z]]"
     assert not server.store.runs
     assert submit("--cron", "0 3 * * *", "--name", "plant-nightly")[1].endswith("left as it is.")
     assert submit("--cron", "0 4 * * *", "--name", "plant-nightly")[1].endswith("replaced.")
@@ -143,7 +143,7 @@ def test_a_recurring_run_stands_at_its_scheduled_time(server, submit):
 def test_an_old_server_writes_no_scheduled_time(server, submit):
     server.version = "2.5.0"
     code, text = submit("--cron", "0 3 * * *")
-    assert code == 1 and "2.5.0 writes no scheduled time" in text
+    assert code == 1 and "2.5.0 writes no time" in text
     assert submit("--cron", "0 3 * * *", "--as-of", "2025-05-01")[0] == 0
 
 
