@@ -16,8 +16,8 @@ from pipeline.settings import Settings
 CREATED = "[[CurrentTime.2006-01-02T15:04:05Z]]"
 """What KFP writes the time at which it makes a run in the place of, once for all its stages.
 
-``[[ScheduledTime…]]`` would stay as it is: the controller that makes recurring runs does not say for
-when (controller.go, CreateRun).
+``[[ScheduledTime…]]`` would stay as it is: the controller that makes recurring runs does not say
+for when (controller.go, CreateRun).
 """
 
 
