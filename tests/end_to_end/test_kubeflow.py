@@ -1,7 +1,8 @@
 """The compiled package run task by task, each task's command as Kubeflow's launcher runs it.
 
 No cluster: ``tests/pipeline/kubeflow/launcher`` stands for the driver, the launcher, ML Metadata
-and the bucket. The tests share one cluster and build on each other.
+and the bucket. The tests share one cluster and build on each other. With ``WALK=process`` in the
+environment each task is a new process, as in a pod; else a fork of one that has imported TFX.
 """
 
 import json
@@ -17,7 +18,7 @@ from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.settings import load_settings
 from tests.end_to_end.conftest import Project, make_project
 from tests.pipeline.kubeflow.launcher.cluster import Cluster, Finished
-from tests.pipeline.kubeflow.launcher.command import run_forked
+from tests.pipeline.kubeflow.launcher.command import run_forked, run_process
 
 pytestmark = [pytest.mark.tfx, pytest.mark.end_to_end]
 
@@ -33,7 +34,7 @@ class Plant:
         self.database = project.folder / "var/demo/plant.db"
         self.cluster = Cluster(
             folder=project.folder / "cluster",
-            run_command=run_forked,
+            run_command=run_process if os.environ.get("WALK") == "process" else run_forked,
             secrets={SECRET: f"sqlite:///{self.database}"},
             environment={"PATH": os.environ["PATH"], "HOME": str(project.folder)},
         )

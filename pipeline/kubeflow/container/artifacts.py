@@ -33,6 +33,7 @@ def artifact_class(title: str) -> type[Artifact]:
     Raises:
       ValueError: if there is no such class.
     """
+    found: type[Artifact]
     try:
         if title.startswith("tfx."):
             found = getattr(standard_artifacts, title.removeprefix("tfx."))
@@ -40,7 +41,7 @@ def artifact_class(title: str) -> type[Artifact]:
             found = import_utils.import_class_by_path(title)
     except (AttributeError, ImportError, ValueError) as error:
         raise ValueError(f"there is no artifact type {title!r}: {error}") from None
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def to_tfx(described: Described) -> Artifact:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from typing import Any
 
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.utils import import_utils
@@ -28,14 +29,14 @@ def run(executor: str, invocation: Invocation, storage: Storage, beam_args: list
     artifacts.prepare_inputs(inputs)
     artifacts.prepare_outputs(outputs)
     output_file = pathlib.Path(invocation.output_file)
-    context = {
+    context: dict[str, Any] = {
         "tmp_dir": str(output_file.parent / ".temp"),
         "unique_id": invocation.node,
         "pipeline_run_id": invocation.run_id,
     }
     cls = import_utils.import_class_by_path(executor)
     if issubclass(cls, base_beam_executor.BaseBeamExecutor):
-        made = cls(cls.Context(beam_pipeline_args=beam_args, **context))
+        made = cls(cls.Context(beam_pipeline_args=[*beam_args], **context))
     else:
         made = cls(base_executor.BaseExecutor.Context(extra_flags=beam_args, **context))
     made.Do(inputs, outputs, invocation.parameters)

@@ -110,7 +110,7 @@ class Case:
                 *("-m", "pipeline.kubeflow.entrypoint"),
                 *self._arguments(f"executors.{executor}"),
             ],
-            # TFX's own packages bring a package "tests" along, which hides this one.
+            # IPython, which TFX imports, puts a package "tests" on the path that hides this one.
             env=os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parent / "launcher")},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -242,6 +242,18 @@ def test_what_the_launcher_tells_of_an_input_comes_back(case: Case) -> None:
     assert again.split_names == '["train", "eval"]'
     assert again.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
     assert again.get_int_custom_property("span") == made.get_int_custom_property("span")
+
+
+def test_a_value_is_a_file(case: Case) -> None:
+    case.made_artifact["type"] = {"instanceSchema": "title: tfx.String\n"}
+    case.ours("Name")
+    assert case.made.read_text() == "plant"
+
+
+def test_a_type_that_is_nowhere(case: Case) -> None:
+    case.made_artifact["type"] = {"instanceSchema": "title: plant.Nothing\n"}
+    with pytest.raises(ValueError, match=r"there is no artifact type 'plant\.Nothing'"):
+        case.ours("Name")
 
 
 def test_sigterm_stops_cleanly(case: Case) -> None:

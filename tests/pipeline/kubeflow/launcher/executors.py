@@ -47,6 +47,13 @@ class Bless(base_executor.BaseExecutor):
             made.mlmd_artifact.custom_properties["empty"].SetInParent()
 
 
+class Name(base_executor.BaseExecutor):
+    """Gives a value, and not a folder."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: Any) -> None:
+        artifact_utils.get_single_instance(output_dict["made"]).value = "plant"
+
+
 class Wait(base_executor.BaseExecutor):
     """Waits to be stopped, and clears away what it made."""
 
