@@ -6,7 +6,6 @@ JSON in the place of ``{{$}}``. Nothing here needs TFX.
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 import yaml
@@ -142,9 +141,9 @@ def _run_and_node(uri: str) -> tuple[str, str]:
     """Finds both in an output's URI; nothing else in the executor input tells them.
 
     Kubeflow Pipelines: ``<root>/<pipeline>/<run>/<task>/<salt>/<output>`` (``GenerateOutputURI`` in
-    ``root_dag.go`` and ``driver.go`` of ``backend/src/v2/driver``), before 2.0.4 without a salt;
+    ``root_dag.go`` and ``driver.go`` of ``backend/src/v2/driver``), in old ones without a salt;
     Vertex AI: ``<root>/<project>/<run>/<task>_<number>/<output>``.
     """
-    *_, run, task, salt, _output = ["", "", "", *os.path.normpath(uri).split("/")]
+    *_, run, task, salt, _output = ["", "", "", *uri.split("/")]
     is_salt = len(salt) == 36 and salt.count("-") == 4
     return (run, task) if is_salt else (task, salt)
