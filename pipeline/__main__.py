@@ -25,6 +25,11 @@ _VERBS = {
     "rollout": ("pipeline.rollout:command", "Move traffic to a new version by its metrics."),
     "serve": ("pipeline.serve:command", "Serve the released versions on this machine."),
     "predict": ("pipeline.predict:command", "Ask for an entity's prediction, or for many."),
+    "compile": (
+        "pipeline.kubeflow.command:command",
+        "Compile the pipeline for Kubeflow or Vertex AI.",
+    ),
+    "submit": ("pipeline.kubeflow.submit.command:command", "Run it on Kubeflow or Vertex AI."),
 }
 
 

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from tfx.components import ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2
@@ -35,9 +36,11 @@ class RunInputs:
     """What a run needs beside the settings.
 
     Attributes:
-      as_of: the instant at which the run stands, ISO 8601.
-      watermarks: by source, a text that changes when its data may have changed.
-      release_state: a text that changes when another version serves.
+      as_of: the instant at which the run stands, ISO 8601; a run parameter on a cluster.
+      watermarks: by source, a text that changes when its data may have changed; empty where such
+        stages are not cached.
+      release_state: a text that changes when another version serves; empty where Champion is not
+        cached.
       schema_fingerprint: a text that changes with the curated schema's content.
       trainer_config: features, label and training as trainer/ reads them.
       lineage: what the release record says of where a version comes from.
@@ -47,7 +50,7 @@ class RunInputs:
       cache: whether stages with the same inputs are taken from an earlier run.
     """
 
-    as_of: str
+    as_of: str | RuntimeParameter
     watermarks: dict[str, str]
     release_state: str
     schema_fingerprint: str
@@ -145,6 +148,9 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         keep=settings.serving.keep_versions,
         rollout=settings.serving.rollout,
         lineage=json.dumps(inputs.lineage, sort_keys=True),
+        as_of=inputs.as_of,
+        split=settings.split.model_dump_json(),
+        horizon=format_duration(settings.label.horizon),
         registry=settings.registry.model_dump_json() if settings.registry else "",
         code=fingerprint.component("version_pusher", "serving"),
     )
@@ -179,7 +185,7 @@ def _example_gen(
     settings: Settings, inputs: RunInputs, name: str
 ) -> SqlExampleGen | SensorExampleGen:
     source = settings.sources[name]
-    what = {
+    what: dict[str, Any] = {
         "name": name,
         "source": source.model_dump_json(),
         "as_of": inputs.as_of,

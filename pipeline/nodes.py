@@ -23,6 +23,9 @@ _AFTER_INGEST = (
     "VersionPusher",
 )
 
+# They read and write the release record.
+RELEASING = ("Champion", "VersionPusher")
+
 
 def example_gen_id(settings: "Settings", source: str) -> str:
     """The name of the stage that reads a source."""
@@ -33,6 +36,23 @@ def example_gen_id(settings: "Settings", source: str) -> str:
 def node_ids(settings: "Settings") -> list[str]:
     """All stages, each after those that it takes something from."""
     return [*(example_gen_id(settings, name) for name in settings.sources), *_AFTER_INGEST]
+
+
+def is_cached(settings: "Settings", node: str, wish: bool | None) -> bool:
+    """Whether a platform that sees only a node's inputs and parameters may cache it.
+
+    A database, files and the release record change without either, so that nodes that look at them
+    are cached on demand only, Champion and VersionPusher never.
+
+    Args:
+      settings: the project's settings.
+      node: the node's id.
+      wish: what the settings say; None where they say nothing.
+    """
+    if node in RELEASING:
+        return False
+    reads = {example_gen_id(settings, name) for name in settings.sources}
+    return node not in reads if wish is None else wish
 
 
 def check_node(settings: "Settings", option: str, node: str) -> None:

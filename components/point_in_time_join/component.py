@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.ingest.artifacts import QualityReport
@@ -47,7 +48,7 @@ class PointInTimeJoin(base_beam_component.BaseBeamComponent):
         spine: types.BaseChannel,
         sources: Mapping[str, types.BaseChannel],
         settings: str,
-        as_of: str,
+        as_of: str | RuntimeParameter,
         code: str = "",
     ) -> None:
         """Makes the component.
@@ -57,7 +58,7 @@ class PointInTimeJoin(base_beam_component.BaseBeamComponent):
           sources: by name Examples of the sources: split ``all`` of SQL sources, one split a window
             step (``every_1h``) of sensors.
           settings: JoinSettings as JSON.
-          as_of: the instant at which the run stands, ISO 8601.
+          as_of: the instant at which the run stands, ISO 8601, or a parameter of the run.
           code: a fingerprint of the code, part of the cache key.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.ingest.artifacts import QualityReport, Quarantine
@@ -45,7 +46,7 @@ class SensorExampleGen(base_beam_component.BaseBeamComponent):
         self,
         name: str,
         source: str,
-        as_of: str,
+        as_of: str | RuntimeParameter,
         split: str,
         horizon: str,
         watermark: str = "",
@@ -56,7 +57,7 @@ class SensorExampleGen(base_beam_component.BaseBeamComponent):
         Args:
           name: the source's name in settings.
           source: SensorSource as JSON.
-          as_of: the instant at which the run stands, ISO 8601.
+          as_of: the instant at which the run stands, ISO 8601, or a parameter of the run.
           split: Split as JSON: it tells which stretch of time is needed.
           horizon: the label's horizon, such as ``'24h'``; ``'0s'`` if there is none.
           watermark: a fingerprint of the files (``sensor_files.watermark``), part of the cache key.

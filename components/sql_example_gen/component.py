@@ -2,6 +2,7 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.ingest.artifacts import QualityReport
@@ -48,7 +49,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
         self,
         name: str,
         source: str,
-        as_of: str,
+        as_of: str | RuntimeParameter,
         split: str,
         horizon: str = "0s",
         watermark: str = "",
@@ -60,7 +61,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
         Args:
           name: the source's name in settings.
           source: SqlSource as JSON.
-          as_of: the instant at which the run stands, ISO 8601.
+          as_of: the instant at which the run stands, ISO 8601, or a parameter of the run.
           split: Split as JSON: it tells which stretch of time is needed.
           horizon: the label's horizon, such as ``'24h'``; ``'0s'`` if there is none.
           watermark: tells whether the data may have changed (``sql.watermark``); part of the cache

@@ -4,6 +4,7 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from components.version_pusher import executor
@@ -16,6 +17,9 @@ class VersionPusherSpec(component_spec.ComponentSpec):
         "directory": component_spec.ExecutionParameter(type=str),
         "keep": component_spec.ExecutionParameter(type=int),
         "lineage": component_spec.ExecutionParameter(type=str),
+        "as_of": component_spec.ExecutionParameter(type=str),
+        "split": component_spec.ExecutionParameter(type=str),
+        "horizon": component_spec.ExecutionParameter(type=str),
         "rollout": component_spec.ExecutionParameter(type=str),
         "registry": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
@@ -60,6 +64,9 @@ class VersionPusher(base_component.BaseComponent):
         directory: str,
         keep: int,
         lineage: str,
+        as_of: str | RuntimeParameter,
+        split: str,
+        horizon: str,
         code: str,
         infra_blessing: types.BaseChannel | None = None,
         rollout: str = "at_once",
@@ -75,7 +82,11 @@ class VersionPusher(base_component.BaseComponent):
           schema: of those examples.
           directory: the served model's folder, ``<serving.directory>/<serving.model>``.
           keep: how many of the newest versions stay.
-          lineage: JSON object for the release record: run, as_of, data window, fingerprints.
+          lineage: JSON object for the release record: fingerprints and commit. The run, as_of and
+            the window of the data are added when it runs.
+          as_of: the instant at which the run stands, ISO 8601, or a parameter of the run.
+          split: Split as JSON.
+          horizon: the label's horizon, such as ``'24h'``.
           code: a fingerprint of the code, part of the cache's key.
           infra_blessing: the serving gate's, if the pipeline has one.
           rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
@@ -93,6 +104,9 @@ class VersionPusher(base_component.BaseComponent):
                 directory=directory,
                 keep=keep,
                 lineage=lineage,
+                as_of=as_of,
+                split=split,
+                horizon=horizon,
                 rollout=rollout,
                 registry=registry,
                 code=code,

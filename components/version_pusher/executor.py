@@ -10,6 +10,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from components.ingest.durations import format_instant
+from components.ingest.split import read_window
 from serving.folders import write_atomically
 from serving.registry.background import Mirror
 from serving.releases import QUARANTINED, STAGED, Releases
@@ -127,6 +129,22 @@ def push(
     }
 
 
+def data_lineage(as_of: str, split: str, horizon: str) -> dict[str, str]:
+    """The data that a version was made from: ``as_of`` and the stretches ``train`` and ``eval``.
+
+    Args:
+      as_of: an ISO 8601 time.
+      split: Split as JSON.
+      horizon: a duration such as ``'24h'``.
+    """
+    window = read_window(as_of, split, horizon)
+    return {
+        "as_of": format_instant(window.as_of),
+        "train": f"{format_instant(window.train_begin)}/{format_instant(window.train_end)}",
+        "eval": f"{format_instant(window.eval_begin)}/{format_instant(window.eval_end)}",
+    }
+
+
 def read_push(uri: str) -> dict[str, Any]:
     """Reads a ``pushed_model`` artifact's report; see ``push``."""
     text: str = (Path(uri) / PUSHED).read_text(encoding="utf-8")
@@ -176,6 +194,7 @@ class Executor(base_executor.BaseExecutor):
             blessings,
             {
                 "run_id": self._context.pipeline_run_id if self._context else None,
+                **data_lineage(*(exec_properties[key] for key in ("as_of", "split", "horizon"))),
                 **json.loads(exec_properties["lineage"]),
             },
             exec_properties["keep"],

@@ -17,10 +17,11 @@ from rich.markup import escape
 
 from components.curated_schema.schema_file import SchemaError
 from components.ingest.errors import DataError
+from pipeline.interrupt import interruptible
 from pipeline.local import plan as planning
 from pipeline.local.events import Event
 from pipeline.local.process import StagesProcess
-from pipeline.local.table import StageTable, live
+from pipeline.local.table import StageTable, live, print_line
 from pipeline.settings import Settings, SettingsError, load_settings
 from serving.releases import ReleaseError
 
@@ -127,7 +128,7 @@ def execute(
     record.write("running", table)
     outcome = Outcome()
     process = StagesProcess(folder)
-    with _interruptible():
+    with interruptible():
         try:
             with live(table, console) if console.is_terminal else contextlib.nullcontext():
                 for event in process.events():
@@ -136,7 +137,7 @@ def execute(
                     if event.kind == "stage":
                         record.write("running", table)
                     if not console.is_terminal:
-                        _print_line(console, event)
+                        print_line(console, event)
             code = process.wait()
         except KeyboardInterrupt:
             console.print("stopping …")
@@ -207,19 +208,6 @@ def _print_table(console: Console, table: StageTable) -> None:
         console.print(table)
 
 
-def _print_line(console: Console, event: Event) -> None:
-    if event.kind == "phase":
-        console.print(f"[dim]{escape(event.text)} …[/]")
-    elif event.kind == "stage" and event.state != "running":
-        text = f"  {event.text}" if event.text else ""
-        console.print(
-            f"{event.state:8}{event.node}  {event.seconds:.1f} s{text}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
 def _print_failure(console: Console, outcome: Outcome, code: int, folder: pathlib.Path) -> None:
     if outcome.error is not None:
         where = f"{outcome.error.node} failed." if outcome.error.node else "The run failed."
@@ -261,17 +249,3 @@ def _alone(settings: Settings) -> Iterator[None]:
                 "another folder"
             ) from None
         yield
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM, which schedulers send, stops a run as cleanly as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

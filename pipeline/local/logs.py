@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import pathlib
+import sys
 import traceback
 
 
@@ -11,13 +12,14 @@ class JsonFormatter(logging.Formatter):
     """Fields: time, level, run_id, node, logger, message, and error with the traceback.
 
     Attributes:
+      run_id: the run.
       node: the stage that is running; whoever runs the stages sets it. Beam's threads log too, so
         it belongs to the process and not to a thread.
     """
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
-        self._run_id = run_id
+        self.run_id = run_id
         self.node = ""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         fields = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
-            "run_id": self._run_id,
+            "run_id": self.run_id,
             "node": self.node,
             "logger": record.name,
             "message": record.getMessage(),
@@ -46,7 +48,15 @@ def log_to(path: pathlib.Path, run_id: str) -> JsonFormatter:
     Returns:
       The formatter, whose ``node`` tells the stage.
     """
-    handler = logging.FileHandler(path, encoding="utf-8")
+    return _log_to(logging.FileHandler(path, encoding="utf-8"), run_id)
+
+
+def log_to_stdout() -> JsonFormatter:
+    """As ``log_to``, for a process whose stdout is kept as its log; the run is not known yet."""
+    return _log_to(logging.StreamHandler(sys.stdout), "")
+
+
+def _log_to(handler: logging.Handler, run_id: str) -> JsonFormatter:
     formatter = JsonFormatter(run_id)
     handler.setFormatter(formatter)
     root = logging.getLogger()

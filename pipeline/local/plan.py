@@ -2,8 +2,6 @@
 
 import datetime
 import pathlib
-import secrets
-import subprocess
 from typing import Any
 
 from components.curated_schema import schema_file
@@ -11,19 +9,13 @@ from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
-from components.ingest.split import data_window
 from components.ingest.sql.connect import connected, database_url
-from pipeline import fingerprint, history
+from pipeline import fingerprint, history, lineage
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
+from pipeline.run_id import new_run_id
 from pipeline.settings import Settings
 from serving import releases
-
-
-def new_run_id() -> str:
-    """An id that sorts by time and is unique on this machine."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def resolve_as_of(settings: Settings, text: str | None) -> int:
@@ -95,7 +87,7 @@ def make(
             "release_state": releases.fingerprint(settings.serving.model_directory),
             "schema_fingerprint": schema_file.fingerprint(settings.schema_file),
             "trainer_config": _trainer_config(settings, to_nodes),
-            "lineage": _lineage(settings, path, instant),
+            "lineage": lineage.made_from(settings, path),
             "pipeline_root": str(run_folder / "pipeline"),
             "metadata_path": str(run_folder / "metadata.db"),
             "beam_args": beam.arguments(settings.run.beam_workers),
@@ -138,29 +130,3 @@ def _base_run(settings: Settings, folder: pathlib.Path, from_nodes: list[str]) -
     raise ValueError(
         f"--from {from_nodes[0]!r}: no earlier run in {folder} got that far. Run without --from"
     )
-
-
-def _lineage(settings: Settings, path: pathlib.Path, as_of: int) -> dict[str, str]:
-    window = data_window(as_of, settings.split, settings.label.horizon)
-    return {
-        "as_of": format_instant(as_of),
-        "train": f"{format_instant(window.train_begin)}/{format_instant(window.train_end)}",
-        "eval": f"{format_instant(window.eval_begin)}/{format_instant(window.eval_end)}",
-        "settings": fingerprint.text(path.read_bytes()),
-        "schema": schema_file.fingerprint(settings.schema_file),
-        "code": fingerprint.code("components", "trainer", "pipeline", "serving"),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """The checkout's commit, with ``+`` where files differ from it; empty outside git."""
-    git = ["git", "-C", str(fingerprint.ROOT)]
-    try:
-        told = [
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return told[0].strip() + ("+" if told[1].strip() else "")

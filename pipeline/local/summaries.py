@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from components.anomaly_gate.statistics_files import read_anomalies, read_statistics
 from components.curated_schema.schema_file import read_schema
+from components.ingest.artifacts import QualityReport
 from components.model_evaluator.report import read_evaluation
 from pipeline.history import Output
 from pipeline.local.decision import compare
@@ -56,7 +57,7 @@ def _evaluation(uri: pathlib.Path) -> str:
 
 
 _READERS: dict[str, Callable[[pathlib.Path], str]] = {
-    "QualityReport": _report,
+    QualityReport.TYPE_NAME: _report,
     "InfraBlessing": _report,
     "ExampleStatistics": _statistics,
     "ExampleAnomalies": _anomalies,

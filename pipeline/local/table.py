@@ -4,6 +4,7 @@ import time
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
+from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +29,7 @@ class StageTable:
         self.states: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
         self._texts: dict[str, str] = {}
-        self._running_since = 0.0
+        self._running_since: dict[str, float] = {}
         self._phase = "starting (importing TFX takes ten seconds and more)"
         self._began = time.monotonic()
         self._spinner = Spinner("dots", style="cyan")
@@ -36,7 +37,7 @@ class StageTable:
     def apply(self, event: Event) -> None:
         """Takes in one event."""
         if event.kind == "phase":
-            self._phase = event.text
+            self._phase, self._began = event.text, time.monotonic()
         elif event.kind == "plan":
             self._phase = ""
             self.states = dict.fromkeys(event.nodes, "waiting")
@@ -47,14 +48,14 @@ class StageTable:
             self.seconds[event.node] = event.seconds
             self._texts[event.node] = event.text
             if event.state == "running":
-                self._running_since = time.monotonic()
+                self._running_since[event.node] = time.monotonic() - event.seconds
 
     def end_running(self, state: State) -> None:
-        """Marks the stage that was running when the run ended early."""
+        """Marks the stages that were running when the run ended early."""
         for node, known in self.states.items():
             if known == "running":
                 self.states[node] = state
-                self.seconds[node] = time.monotonic() - self._running_since
+                self.seconds[node] = time.monotonic() - self._running_since[node]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draws the table as it stands."""
@@ -67,7 +68,7 @@ class StageTable:
             mark, style = _MARKS[state]
             seconds = self.seconds.get(node, 0.0)
             if state == "running":
-                seconds = time.monotonic() - self._running_since
+                seconds = time.monotonic() - self._running_since[node]
             shown = "" if state in ("waiting", "skipped") else f"{seconds:.1f} s"
             first: Text | Spinner = self._spinner if state == "running" else Text(mark, style)
             text = self._texts.get(node, "")
@@ -84,3 +85,17 @@ class StageTable:
 def live(table: StageTable, console: Console) -> Live:
     """A display that is drawn anew eight times a second on a terminal, once elsewhere."""
     return Live(table, console=console, refresh_per_second=8, transient=True)
+
+
+def print_line(console: Console, event: Event) -> None:
+    """What a terminal's table would show of an event, as one line of a log."""
+    if event.kind == "phase":
+        console.print(f"[dim]{escape(event.text)} …[/]")
+    elif event.kind == "stage" and event.state != "running":
+        text = f"  {event.text}" if event.text else ""
+        console.print(
+            f"{event.state:8}{event.node}  {event.seconds:.1f} s{text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

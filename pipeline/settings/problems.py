@@ -37,7 +37,10 @@ _BOUNDS = {
     "less_than_equal": ("le", "of at most"),
 }
 # What stands here may hold a password, so that messages never repeat it.
-_UNSHOWN = {"url", "url_env", "token_env", "secrets", "tracking_uri", "tracking_uri_env"}
+_UNSHOWN = {
+    *("url", "url_env", "token_env", "cookies_env", "password_env", "secrets"),
+    *("tracking_uri", "tracking_uri_env"),
+}
 _TAGS_AT = {("sources", 2): {"sql", "sensor"}, ("split", 1): {"time", "entity"}}
 
 

@@ -23,7 +23,7 @@ EVALUATION = {
     "reasons": [],
 }
 REFUSED = {**EVALUATION, "blessed": False, "reasons": ["auc 0.79 is below 0.80"]}
-LINEAGE = {"as_of": "2025-01-01T00:00:00Z", "code": "abc"}
+LINEAGE = {"code": "abc"}
 
 
 def run(
@@ -79,6 +79,9 @@ def run(
         directory=str(folder / "served"),
         keep=keep,
         lineage=json.dumps(LINEAGE),
+        as_of="2025-01-31",
+        split='{"by": "time", "train": "20d", "eval": "5d"}',
+        horizon="24h",
         rollout=rollout,
         registry=registry,
         code="c",
@@ -100,7 +103,13 @@ def test_a_blessed_model_becomes_a_version_with_its_lineage(tmp_path):
     assert (result["pushed"], result["created"], result["version"]) == (True, True, 1)
     assert (result["metrics"], result["baseline_version"]) == ({"auc": 0.91}, 6)
     release = Releases(tmp_path / "served").stable().release
-    assert release["lineage"] == {"run_id": "run-7", **LINEAGE}
+    assert release["lineage"] == {
+        "run_id": "run-7",
+        "as_of": "2025-01-31T00:00:00Z",
+        "train": "2025-01-04T00:00:00Z/2025-01-24T00:00:00Z",
+        "eval": "2025-01-25T00:00:00Z/2025-01-30T00:00:00Z",
+        **LINEAGE,
+    }
     assert release["metrics"] == {"auc": 0.91}
     assert release["gates"]["evaluation"] == {"blessed": True, "thresholds": {"auc": {"min": 0.8}}}
     extra = tmp_path / "served" / "1" / "assets.extra"

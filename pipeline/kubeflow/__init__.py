@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines and Vertex AI: the definition compiled, submitted and run in containers."""

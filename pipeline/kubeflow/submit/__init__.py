@@ -1,0 +1,1 @@
+"""The verb ``submit``: a package uploaded, run and watched, on Kubeflow or Vertex AI."""
