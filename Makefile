@@ -8,7 +8,7 @@ DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 lint format lock audit bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk lint format lock audit bench clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: ## run every test that needs only PyPI (ARGS="-k sensor", JOBS=4)
 	@$(DEV)
 	@$(PY) -m pytest -m "not services" -n $(JOBS) --dist loadfile $(ARGS)
 
-test-services: ## install MariaDB, nginx and Prometheus from Debian's packages and run the tests that need them
+test-services: ## install MariaDB, nginx, Prometheus and kustomize from Debian's packages and run the tests that need them
 	@$(DEV)
 	@infra/environment/install_services.sh
 	@$(PY) -m pytest -m services $(ARGS)
@@ -50,6 +50,10 @@ test-1.21: ## the same tests on TFX 1.21 (ON=3.13 for another Python, ARGS as fo
 
 smoke-1.21: ## install TFX 1.21, import it and run the pipeline on small data
 	@$(lane) test ARGS="-m smoke"
+
+walk: ## run the compiled Kubeflow package task by task, each in a process of its own (7 minutes)
+	@$(DEV)
+	@WALK=process $(PY) -m pytest tests/end_to_end/test_kubeflow.py $(ARGS)
 
 lint: ## ruff and mypy
 	@$(DEV)
