@@ -15,6 +15,8 @@ class ServingBudget(pydantic.BaseModel):
       rate: requests a second, each of one example, that leave whether or not earlier ones were
         answered.
       seconds: for how long.
+      tries: how often at most, if it is too slow: other work on the machine can only slow it down,
+        so the best try tells most of the candidate.
       max_errors: the share of requests that may fail.
       memory_mb: what the server may use at most, resident, in MiB.
       examples: how many examples of the evaluation split are asked for and compared.
@@ -27,6 +29,7 @@ class ServingBudget(pydantic.BaseModel):
 
     rate: Positive = 100.0
     seconds: Positive = 5.0
+    tries: Count = 3
     max_errors: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     memory_mb: Positive = 4_096.0
     examples: Count = 200
