@@ -48,6 +48,7 @@ class RunInputs:
       metadata_path: ML Metadata's SQLite file; None where the platform keeps metadata.
       beam_args: arguments of the stages that run on Beam.
       cache: whether stages with the same inputs are taken from an earlier run.
+      refusals: how many candidates ServingGate refused before; what it refused, it tries again.
     """
 
     as_of: str | RuntimeParameter
@@ -60,6 +61,7 @@ class RunInputs:
     metadata_path: str | None
     beam_args: list[str]
     cache: bool = True
+    refusals: int = 0
 
 
 def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
@@ -135,6 +137,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         model=trained.outputs["model"],
         examples=joined.outputs["examples"],
         settings=settings.serving_gate_settings(),
+        refusals=inputs.refusals,
         code=fingerprint.component("serving_gate", "serving/server", "serving/load"),
     )
     pushed = VersionPusher(

@@ -13,6 +13,7 @@ class ServingGateSpec(component_spec.ComponentSpec):
 
     PARAMETERS: dict[str, Any] = {  # noqa: RUF012
         "settings": component_spec.ExecutionParameter(type=str),
+        "refusals": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {  # noqa: RUF012
@@ -42,7 +43,12 @@ class ServingGate(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self, model: channel.BaseChannel, examples: channel.BaseChannel, settings: str, code: str
+        self,
+        model: channel.BaseChannel,
+        examples: channel.BaseChannel,
+        settings: str,
+        code: str,
+        refusals: int = 0,
     ) -> None:
         """Makes the component.
 
@@ -51,6 +57,8 @@ class ServingGate(base_component.BaseComponent):
           examples: raw examples with an ``eval`` split.
           settings: JSON of `components.serving_gate.settings.GateSettings`.
           code: a fingerprint of the code, part of the cache's key.
+          refusals: how many candidates were refused before. It is part of the cache's key, too, so
+            that a refusal is never taken from the cache: the machine may have been busy.
         """
         super().__init__(
             spec=ServingGateSpec(
@@ -58,6 +66,7 @@ class ServingGate(base_component.BaseComponent):
                 examples=examples,
                 settings=settings,
                 code=code,
+                refusals=refusals,
                 blessing=channel.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

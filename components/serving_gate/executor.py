@@ -14,13 +14,11 @@ from tfx.utils import path_utils
 
 from components.ingest import examples, tfrecord
 from components.serving_gate.gate import Verdict, examine
-from components.serving_gate.settings import GateSettings
+from components.serving_gate.settings import BLESSED, NOT_BLESSED, GateSettings
 from serving.folders import copy_tree, write_atomically
 
 EVALUATED = "eval"
 REPORT = "report.json"
-# As TFX's InfraValidator leaves them, so that its readers understand ours.
-BLESSED, NOT_BLESSED = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 STORED_MODEL = "stored_model"
 
 

@@ -69,6 +69,26 @@ class Served:
         """What the server holds resident, in MiB."""
         return float(psutil.Process(self._process.pid).memory_info().rss) / 2**20
 
+    @contextlib.contextmanager
+    def watch_processors(self) -> Iterator[dict[str, float]]:
+        """Yields what gets ``others_cpu`` when the block ends.
+
+        That is the share of this machine's processors, 0 to 1, which programs other than the server
+        and this process took meanwhile.
+        """
+        seen: dict[str, float] = {}
+        began, ours, busy = time.monotonic(), self._cpu_seconds(), _busy_seconds()
+        try:
+            yield seen
+        finally:
+            others = _busy_seconds() - busy - (self._cpu_seconds() - ours)
+            whole = (time.monotonic() - began) * (psutil.cpu_count() or 1)
+            seen["others_cpu"] = min(1.0, max(0.0, others / whole))
+
+    def _cpu_seconds(self) -> float:
+        processes = psutil.Process(self._process.pid), psutil.Process()
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+
     def _versions(self, model: str) -> list[dict[str, Any]]:
         url = f"http://{HOST}:{self.rest_port}/v1/models/{model}"
         try:
@@ -76,6 +96,11 @@ class Served:
                 return list(json.load(answer)["model_version_status"])
         except (urllib.error.URLError, OSError):
             return []
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import pydantic
 
+# As TFX's InfraValidator leaves them, so that its readers understand ours.
+BLESSED, NOT_BLESSED = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
+
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
 

@@ -10,6 +10,7 @@ from components.ingest.durations import format_instant, parse_instant
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
 from components.ingest.sql.connect import connected, database_url
+from components.serving_gate.settings import NOT_BLESSED
 from pipeline import fingerprint, history, lineage
 from pipeline.local import beam
 from pipeline.nodes import check_node, node_ids
@@ -92,6 +93,7 @@ def make(
             "metadata_path": str(run_folder / "metadata.db"),
             "beam_args": beam.arguments(settings.run.beam_workers),
             "cache": cache,
+            "refusals": refusals(run_folder / "pipeline"),
         },
     }
 
@@ -116,6 +118,11 @@ def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:
         return {}
     schema = schema_file.read_schema(settings.schema_file)
     return settings.trainer_config(schema_file.columns(schema))
+
+
+def refusals(pipeline_root: pathlib.Path) -> int:
+    """How many candidates ServingGate has refused in earlier runs."""
+    return len(list(pipeline_root.glob(f"ServingGate/*/*/{NOT_BLESSED}")))
 
 
 def _base_run(settings: Settings, folder: pathlib.Path, from_nodes: list[str]) -> str | None:

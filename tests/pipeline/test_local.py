@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline import fingerprint
 from pipeline.local import logs
+from pipeline.local import plan as planning
 from pipeline.local.decision import decide
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.table import StageTable
@@ -62,6 +63,17 @@ def draw(table: StageTable) -> str:
     console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     console.print(table)
     return console.export_text()
+
+
+def test_a_candidate_that_was_refused_is_tried_again(tmp_path: pathlib.Path) -> None:
+    """A run's plan counts refusals, which are part of the gate's cache key."""
+    root = tmp_path / "pipeline"
+    assert planning.refusals(root) == 0
+    for execution, verdict in ((7, "INFRA_NOT_BLESSED"), (9, "INFRA_BLESSED")):
+        folder = root / f"ServingGate/blessing/{execution}"
+        folder.mkdir(parents=True)
+        (folder / verdict).touch()
+    assert planning.refusals(root) == 1
 
 
 def test_table_tells_each_stage() -> None:

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
 
 from components.ingest import tfrecord
 from components.serving_gate import executor, gate
+from components.serving_gate.served import serve
 from components.serving_gate.settings import GateSettings
+from serving.load.measure import Result
 from tests.components.serving_gate.models import ROWS, Change, Halves, records
 
 
@@ -103,9 +106,39 @@ def test_a_slow_model_is_told_with_the_number_and_the_budget(
     (reason,) = verdict.reasons
     best = verdict.measured["latency_p99_ms"]
     assert f"p99 is {best:.1f} ms at 50 requests/s in the best of 3 tries" in reason
-    assert reason.endswith("latency_p99_ms is 2")
+    assert "latency_p99_ms is 2" in reason
     assert len(verdict.measured["tried_p99_ms"]) == 3
     assert best == min(verdict.measured["tried_p99_ms"])
+
+
+def test_a_busy_machine_is_told_of_with_the_slowness() -> None:
+    def reason(others: float) -> str:
+        verdict = gate.Verdict(measured={"memory_mb": 1.0, "others_cpu": others})
+        slow = Result(100, {}, 1.0, np.full(100, 0.2))
+        gate._judge([slow], settings(latency_p99_ms=50), verdict)
+        (told,) = verdict.reasons
+        return told
+
+    assert reason(0.61).endswith(
+        "(other programs took 61% of the processors meanwhile; run it again)"
+    )
+    assert reason(0.1).endswith("in the best of 1 tries, and latency_p99_ms is 50")
+
+
+def test_what_other_programs_take_of_the_processors_is_seen(
+    save: Any, records: list[bytes], tmp_path: pathlib.Path
+) -> None:
+    gate.stage(save(lambda y: y), tmp_path / "models/1", [], "plant")
+    burn = "while True: pass"
+    with (
+        serve("plant", tmp_path / "models", tmp_path, 120) as served,
+        subprocess.Popen([sys.executable, "-c", burn]) as other,
+        served.watch_processors() as processors,
+    ):
+        time.sleep(1)
+        other.kill()
+    # One of this machine's processors, or what the rest of the tests leave of it.
+    assert processors["others_cpu"] > 0.2 / (psutil.cpu_count() or 1)
 
 
 def test_memory_over_the_budget_is_told(
