@@ -43,7 +43,7 @@ for candidate in ${ENGINE:-docker podman buildah kaniko}; do
     fi
 done
 [ -n "$engine" ] || {
-    say "Nothing here builds images: ${ENGINE:-docker, podman, buildah and Kaniko} cannot be started."
+    say "Nothing here builds images: tried ${ENGINE:-docker, podman, buildah and Kaniko}."
     say "Install one (on Debian: apt install podman), start docker's server, or run this where one is."
     exit 1
 }
