@@ -9,9 +9,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from pipeline import stacks
+from pipeline.settings import load_settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "infra/image"
@@ -158,3 +161,17 @@ def test_what_is_missing_is_told(build, words, told):
     done = build(*words)
     assert done.returncode != 0
     assert told in done.stderr
+
+
+def test_the_volumes_manifest_fits_the_example_settings():
+    claim, job = yaml.safe_load_all((ROOT / "infra/kubeflow/volume.yaml").read_text())
+    for manifest in (claim, job):
+        kubernetes_validate.validate(manifest, "1.32", strict=True)
+    settings = load_settings(ROOT / "infra/kubeflow/settings.yaml")
+    (volume,) = settings.kubeflow.node("Champion").volumes
+    assert volume.claim == claim["metadata"]["name"]
+    pod = job["spec"]["template"]["spec"]
+    (owner,) = pod["initContainers"]
+    assert owner["command"] == ["chown", arguments("USER")[0], volume.path]
+    for container in (owner, *pod["containers"]):
+        assert container["volumeMounts"] == [{"name": "plant", "mountPath": volume.path}]
