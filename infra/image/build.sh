@@ -7,7 +7,7 @@
 #   --beam  with Beam's boot program, for workers of Dataflow, Flink and Spark
 #
 # Uses docker, podman, buildah or Kaniko, whichever works here; ENGINE names one. BASE names another Debian 13 to start from, such as
-# one with your company's certificates. The tag is the commit's, if none is given.
+# one with your company's certificates, and BEAM_SDK another place of Beam's image. The tag is the commit's, if none is given.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -62,6 +62,7 @@ mkdir "$work/context"
 git archive HEAD | tar -x -C "$work/context"
 set -- --build-arg "LOCKS=$locks" --build-arg "COMMIT=$commit" --build-arg "CREATED=$(git log -1 --format=%cI)"
 [ -z "${BASE:-}" ] || set -- "$@" --build-arg "BASE=$BASE"
+[ -z "${BEAM_SDK:-}" ] || set -- "$@" --build-arg "BEAM_SDK=$BEAM_SDK"
 
 say "Building $name with $engine …"
 dockerfile=$work/context/infra/image/Dockerfile

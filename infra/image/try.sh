@@ -44,6 +44,9 @@ in_image python -m pipeline --help >/dev/null
 in_image python -m pipeline doctor
 in_image sh -euc 'python -m pipeline.kubeflow.entrypoint 2>&1 | grep "arguments are required: --executor_class_path"'
 
+say "The whole pipeline, from a small plant's data to a pushed version"
+in_image sh -euc 'python -m pipeline demo --machines 20 && python -m pipeline run'
+
 say "A source package for Beam's workers"
 in_image sh -euc 'python setup.py -q sdist --dist-dir /tmp/sent && ls /tmp/sent'
 
