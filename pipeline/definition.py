@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from tfx.components import ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
@@ -46,7 +47,7 @@ class RunInputs:
       lineage: what the release record says of where a version comes from.
       pipeline_root: folder or bucket of the artifacts.
       metadata_path: ML Metadata's SQLite file; None where the platform keeps metadata.
-      beam_args: arguments of the stages that run on Beam.
+      beam_args: by stage that runs on Beam, Beam's arguments.
       cache: whether stages with the same inputs are taken from an earlier run.
       refusals: how many candidates ServingGate refused before; what it refused, it tries again.
     """
@@ -59,7 +60,7 @@ class RunInputs:
     lineage: dict[str, str]
     pipeline_root: str
     metadata_path: str | None
-    beam_args: list[str]
+    beam_args: dict[str, list[str]]
     cache: bool = True
     refusals: int = 0
 
@@ -158,6 +159,24 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         code=fingerprint.component("version_pusher", "serving"),
     )
 
+    components = [
+        *read.values(),
+        joined,
+        statistics,
+        schema,
+        champion,
+        validated,
+        gate,
+        transformed,
+        trained,
+        evaluated,
+        served,
+        pushed,
+    ]
+    for component in components:
+        if isinstance(component, BaseBeamComponent):
+            component.with_beam_pipeline_args(inputs.beam_args[component.id])
+
     metadata = (
         sqlite_metadata_connection_config(inputs.metadata_path) if inputs.metadata_path else None
     )
@@ -165,22 +184,8 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         pipeline_name=settings.project.name,
         pipeline_root=inputs.pipeline_root,
         metadata_connection_config=metadata,
-        components=[
-            *read.values(),
-            joined,
-            statistics,
-            schema,
-            champion,
-            validated,
-            gate,
-            transformed,
-            trained,
-            evaluated,
-            served,
-            pushed,
-        ],
+        components=components,
         enable_cache=inputs.cache,
-        beam_pipeline_args=list(inputs.beam_args),
     )
 
 

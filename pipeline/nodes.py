@@ -23,6 +23,8 @@ _AFTER_INGEST = (
     "VersionPusher",
 )
 
+_ON_BEAM = ("PointInTimeJoin", "StatisticsGen", "Transform", "Evaluator")
+
 # They read and write the release record.
 RELEASING = ("Champion", "VersionPusher")
 
@@ -36,6 +38,11 @@ def example_gen_id(settings: "Settings", source: str) -> str:
 def node_ids(settings: "Settings") -> list[str]:
     """All stages, each after those that it takes something from."""
     return [*(example_gen_id(settings, name) for name in settings.sources), *_AFTER_INGEST]
+
+
+def beam_node_ids(settings: "Settings") -> list[str]:
+    """The stages whose work is done by Beam."""
+    return [*(example_gen_id(settings, name) for name in settings.sources), *_ON_BEAM]
 
 
 def is_cached(settings: "Settings", node: str, wish: bool | None) -> bool:

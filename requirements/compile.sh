@@ -26,6 +26,9 @@ compile_stack() {
 compile_stack 1.16 --python-version 3.10 --python-platform x86_64-manylinux_2_28
 # One file for three Pythons and two platforms: markers tell them apart (tool.uv.environments in pyproject.toml).
 compile_stack 1.21 --universal --python-version 3.11 --overrides requirements/tfx-1.21.overrides
+# For the image alone, which is Linux with Python 3.13.
+compile requirements/gpu.txt requirements/gpu.in --no-config --constraints requirements/tfx-1.21.txt \
+    --overrides requirements/tfx-1.21.overrides --python-version 3.13 --python-platform x86_64-manylinux_2_39
 # For the Pythons of both stacks, and without their markers.
 compile requirements/mlflow.txt requirements/mlflow.in --no-config --universal --python-version 3.10
 compile requirements/uv.txt requirements/uv.in --python-version 3.8

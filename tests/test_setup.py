@@ -4,29 +4,50 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+
+import pytest
+from apache_beam.runners.portability.stager import Stager
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = ("components", "demo", "pipeline", "schemas", "serving", "trainer")
 
 
-def test_wheel_holds_every_module_and_the_schema(tmp_path: pathlib.Path) -> None:
+@pytest.fixture
+def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
+    """What setup.py reads, in a folder that it may write to."""
     ignored = shutil.ignore_patterns("__pycache__")
     for name in (*FOLDERS, "requirements"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def needed() -> set[str]:
+    modules = {
+        str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
+    }
+    return modules | {"schemas/schema.pbtxt", "demo/README.md"}
+
+
+def test_wheel_holds_every_module_and_the_schema(checkout: pathlib.Path) -> None:
     built = subprocess.run(
         [sys.executable, "setup.py", "-q", "bdist_wheel"],
-        cwd=tmp_path,
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=False,
     )
     assert built.returncode == 0, built.stderr
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (wheel,) = (checkout / "dist").glob("*.whl")
     packed = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith(FOLDERS)}
-    modules = {
-        str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
-    }
-    assert modules | {"schemas/schema.pbtxt", "demo/README.md"} == packed
+    assert packed == needed()
+
+
+def test_beam_makes_the_same_of_it_for_workers_in_stock_images(checkout: pathlib.Path) -> None:
+    made = Stager._build_setup_package(str(checkout / "setup.py"), str(checkout / "sent"))
+    with tarfile.open(made) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert needed() <= packed

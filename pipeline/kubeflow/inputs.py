@@ -5,10 +5,9 @@ import pathlib
 from tfx.orchestration.data_types import RuntimeParameter
 
 from components.curated_schema import schema_file
-from pipeline import lineage
+from pipeline import beam, lineage
 from pipeline.definition import RunInputs
 from pipeline.kubeflow.run_values import AS_OF
-from pipeline.local import beam
 from pipeline.settings import Settings
 
 
@@ -36,6 +35,6 @@ def run_inputs(settings: Settings, path: pathlib.Path, pipeline_root: str) -> Ru
         lineage=lineage.made_from(settings, path),
         pipeline_root=pipeline_root,
         metadata_path=None,
-        beam_args=beam.arguments(settings.run.beam_workers),
+        beam_args=beam.arguments(settings),
         cache=False,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pipeline.kubeflow.places import misplaced
 from pipeline.kubeflow.resources import Backend
+from pipeline.kubeflow.workers import unseen
 from pipeline.nodes import RELEASING, node_ids
 from pipeline.settings import Problem, Settings, SettingsError
 from pipeline.settings.kubeflow import Kubeflow, Node
@@ -40,6 +41,7 @@ def check_ready(
         *([] if allow_unpinned else _images(settings.kubeflow)),
         *_root(settings.kubeflow, backend),
         *misplaced(settings, backend),
+        *unseen(settings),
         *_nodes(settings, backend),
     ]
     if problems:

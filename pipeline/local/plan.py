@@ -11,8 +11,7 @@ from components.ingest.sensor import files as sensor_files
 from components.ingest.sources import Source, SqlSource
 from components.ingest.sql.connect import connected, database_url
 from components.serving_gate.settings import NOT_BLESSED
-from pipeline import fingerprint, history, lineage
-from pipeline.local import beam
+from pipeline import beam, fingerprint, history, lineage
 from pipeline.nodes import check_node, node_ids
 from pipeline.run_id import new_run_id
 from pipeline.settings import Settings
@@ -72,6 +71,7 @@ def make(
     for option, named in (("--from", from_nodes), ("--to", to_nodes)):
         for node in named:
             check_node(settings, option, node)
+    beam.check_local(settings)
     run_folder = pathlib.Path(settings.run.directory).absolute()
     instant = resolve_as_of(settings, as_of)
     return {
@@ -91,7 +91,7 @@ def make(
             "lineage": lineage.made_from(settings, path),
             "pipeline_root": str(run_folder / "pipeline"),
             "metadata_path": str(run_folder / "metadata.db"),
-            "beam_args": beam.arguments(settings.run.beam_workers),
+            "beam_args": beam.arguments(settings),
             "cache": cache,
             "refusals": refusals(run_folder / "pipeline"),
         },

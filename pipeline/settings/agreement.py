@@ -9,6 +9,7 @@ from components.ingest.durations import format_duration
 from components.ingest.sources import SensorSource, SqlSource
 from components.ingest.split import TimeSplit
 from components.model_evaluator.metrics import METRICS, check_metrics
+from pipeline.settings.beam import Dataflow, Docker
 from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import is_glob, near
 from pipeline.settings.models import Settings
@@ -36,6 +37,7 @@ def disagreements(settings: Settings) -> list[Problem]:
         _evaluation,
         _split,
         _nodes,
+        _beam,
     )
     return [problem for check in checks for problem in check(settings)]
 
@@ -243,6 +245,32 @@ def _split(settings: Settings) -> Iterator[Problem]:
                     f" is {format_duration(window.step)!r}: expected at most size, which is "
                     f"{format_duration(window.size)!r}; else readings fall between windows",
                 )
+
+
+def _beam(settings: Settings) -> Iterator[Problem]:
+    if settings.spine not in settings.sources:
+        return
+    from pipeline.nodes import beam_node_ids
+
+    known = beam_node_ids(settings)
+    for name, runner in settings.beam.items():
+        if name != "__default__" and name not in known:
+            yield Problem(
+                ("beam", name),
+                f"is no node that runs on Beam; these are {', '.join(known)}{near(name, known)}",
+            )
+        told = getattr(runner, "environment", runner)
+        if (
+            isinstance(told, Docker | Dataflow)
+            and settings.kubeflow is None
+            and not (told.image or told.setup_file)
+        ):
+            inside = () if told is runner else ("environment",)
+            yield Problem(
+                ("beam", name, *inside, "image"),
+                "missing: the image that workers run in, or setup_file: true; only with kubeflow "
+                "is it the node's own",
+            )
 
 
 def _nodes(settings: Settings) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from pipeline.settings.fields import (
     ProjectName,
     Switch,
     Text,
+    Workers,
 )
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -149,4 +150,4 @@ class Run(pydantic.BaseModel):
     model_config = FROZEN
 
     directory: Text = "var"
-    beam_workers: Annotated[int, pydantic.Field(strict=True, ge=1, le=256)] = 1
+    beam_workers: Workers = 1

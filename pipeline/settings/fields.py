@@ -9,6 +9,7 @@ FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=(
 
 # Strict, since `epochs: true` and `epochs: '10'` are slips, not numbers.
 Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
+Workers = Annotated[int, pydantic.Field(strict=True, ge=1, le=256)]
 Number = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
 Switch = Annotated[bool, pydantic.Field(strict=True)]
@@ -49,6 +50,13 @@ FolderName = Annotated[
         _FOLDER,
         "expected a name that can be a folder: letters, digits, '-', '_' and '.', beginning with "
         "a letter or digit",
+    ),
+]
+NodeName = Annotated[
+    str,
+    matching(
+        r"__default__|[A-Za-z0-9][A-Za-z0-9-]*",
+        "expected a node's id (letters, digits and hyphens) or '__default__'",
     ),
 ]
 EnvName = Annotated[

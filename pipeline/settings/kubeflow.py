@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from pipeline.settings.access import Auth, NoAuth, Tls
-from pipeline.settings.fields import FROZEN, Count, EnvName, Switch, Text, matching
+from pipeline.settings.fields import FROZEN, Count, EnvName, NodeName, Switch, Text, matching
 
 Cpu = Annotated[
     str,
@@ -16,13 +16,6 @@ Cpu = Annotated[
 ]
 Memory = Annotated[
     str, matching(r"\d+(\.\d+)?[KMGTP]i?", "expected an amount of memory such as '4Gi'")
-]
-NodeName = Annotated[
-    str,
-    matching(
-        r"__default__|[A-Za-z0-9][A-Za-z0-9-]*",
-        "expected a node's id (letters, digits and hyphens) or '__default__'",
-    ),
 ]
 ResourceName = Annotated[
     str,

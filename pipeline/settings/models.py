@@ -11,6 +11,7 @@ from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
 from components.serving_gate.settings import GateSettings
+from pipeline.settings.beam import Direct, Runner
 from pipeline.settings.blocks import (
     Evaluation,
     Label,
@@ -21,7 +22,7 @@ from pipeline.settings.blocks import (
     default_metrics,
 )
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
-from pipeline.settings.fields import FROZEN, SourceName, Text, is_folder_name
+from pipeline.settings.fields import FROZEN, NodeName, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
 from serving.registry.settings import Registry
 
@@ -47,6 +48,7 @@ class Settings(pydantic.BaseModel):
     evaluation: Evaluation = Evaluation()
     serving: Serving
     run: Run = Run()
+    beam: dict[NodeName, Runner] = {}
     registry: Registry | None = None
     kubeflow: Kubeflow | None = None
 
@@ -108,6 +110,10 @@ class Settings(pydantic.BaseModel):
         spine = self.spine_source
         known = (spine.known_at,) if spine.known_at else ()
         return (self.label.name, spine.entity, spine.time, *known)
+
+    def beam_runner(self, node_id: str) -> Runner:
+        """Where a node's Beam work is done: as it says itself, else as ``__default__`` says."""
+        return self.beam.get(node_id) or self.beam.get("__default__") or Direct()
 
     def trainer_config(self, columns: Mapping[str, "Column"]) -> dict[str, Any]:
         """What trainer/ is given: JSON-able, with globs expanded to the schema's columns.

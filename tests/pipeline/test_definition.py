@@ -14,8 +14,8 @@ pytestmark = pytest.mark.tfx
 
 @pytest.fixture(scope="module")
 def pipeline():
+    from pipeline import beam
     from pipeline.definition import RunInputs, create_pipeline
-    from pipeline.local import beam
 
     settings = load_settings(pathlib.Path("settings.yaml"))
     registry = Registry(kind="mlflow", tracking_uri_env="MLFLOW_TRACKING_URI")
@@ -30,7 +30,7 @@ def pipeline():
         lineage={},
         pipeline_root="var/pipeline",
         metadata_path="var/metadata.db",
-        beam_args=beam.arguments(1),
+        beam_args=beam.arguments(settings),
     )
     return settings, create_pipeline(settings, inputs)
 

@@ -14,6 +14,7 @@ from typing import Any
 ROOT = "PIPELINE_LOCAL_ROOT"
 """Environment variable: the folder that stands for ``/``, so that tests need not write there."""
 
+_ELSEWHERE = ("DataflowRunner", "FlinkRunner", "PortableRunner", "SparkRunner")
 _FOLDERS = {"minio": "minio", "s3": "s3", "gs": "gcs"}
 
 
@@ -51,15 +52,12 @@ class Storage:
 def storage_for(beam_args: list[str]) -> Storage:
     """The storage as a task's workers see it.
 
-    Workers of a distributed Beam runner see no folder of the container that starts them, but open
-    ``gs://`` themselves.
+    Workers on other machines see no folder of the container that starts them, but open ``gs://``
+    themselves.
 
     Args:
       beam_args: the task's Beam arguments.
     """
-    distributed = any(
-        argument == f"--runner={runner}"
-        for argument in beam_args
-        for runner in ("DataflowRunner", "FlinkRunner", "SparkRunner")
-    )
+    elsewhere = any(f"--runner={runner}" in beam_args for runner in _ELSEWHERE)
+    distributed = elsewhere and "--environment_type=LOOPBACK" not in beam_args
     return Storage(os.environ.get(ROOT, "/"), frozenset({"gs"} if distributed else ()))

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from components.ingest.sources import SqlSource
+from pipeline.beam import arguments
 from pipeline.nodes import example_gen_id, node_ids
 from pipeline.settings import Settings, parse_settings
 
@@ -24,6 +25,7 @@ VARIANTS = {
     "kubeflow": (VALID / "kubeflow.yaml", "kfp"),
     "vertex": (VALID / "vertex.yaml", "vertex"),
     "plant": (EXAMPLE, "kfp"),
+    "beam": (VALID / "beam.yaml", "kfp"),
     **{
         name: (VALID / f"{name}.yaml", "kfp")
         for name in ("sql_only", "regression", "multiclass", "entity_split", "long_layout", "demo")
@@ -139,6 +141,14 @@ def test_as_of_is_a_parameter_of_the_run(compiled):
         assert created == "{{$.pipeline_job_create_time_utc}}"
     pusher = made.tasks["VersionPusher"]["inputs"]["parameters"]
     assert pusher["run_id"] == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
+
+
+def test_each_node_on_beam_is_told_its_runner_and_no_other_is(compiled):
+    for made in compiled.values():
+        told = arguments(made.settings)
+        for node in made.tasks:
+            assert made.container(node)["args"][6:] == told.get(node, [])
+    assert "--runner=DataflowRunner" in compiled["beam"].container("Transform")["args"]
 
 
 def test_a_fixed_as_of_leaves_caches_alone(compiled):
