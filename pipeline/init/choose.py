@@ -52,30 +52,27 @@ def parts(
       DataError: if no column is the entity, or no table holds times.
     """
     columns = _entity(tables, options, questions)
+    lone = all(t.columns[columns[t.name]].unique for t in tables if t.name in columns)
     found = []
     for table in tables:
         entity = columns.get(table.name)
         if entity is None:
             others[table.name] = _unjoined(table, columns, tables)
             continue
-        wanted = (
-            options.time if table.name in (options.table, "query") or not options.table else None
-        )
-        if wanted is not None and wanted not in table.columns:
-            wanted = None
-        times = judge.times_of(table, wanted)
-        course = None
-        if times is not None and not table.columns[entity].unique:
+        times = judge.times_of(table, options.time)
+        told = table.name in (options.table, "query")
+        repeats = not table.columns[entity].unique
+        if times is not None and (repeats or told or lone):
             course = database.course(source, table, entity, times.time)
-        role = judge.role_of(table, entity, times, course)
-        if role == "attributes":
-            if not table.columns[entity].unique:
-                others[table.name] = f"several rows of one {entity}, and no time that tells when"
-                continue
-            times = course = None
-        found.append(Part(table, role, entity, times, course))
+            role = "observations" if told or lone else judge.role_of(table, course)
+            found.append(Part(table, role, entity, times, course))
+        elif repeats:
+            others[table.name] = f"several rows of one {entity}, and no time that tells when"
+        else:
+            found.append(Part(table, "attributes", entity))
     if options.time and not any(p.times and p.times.time == options.time for p in found):
-        _no_such("--time", options.time, [c for t in tables for c in t.columns])
+        times_there = [c.name for t in tables for c in t.columns.values() if c.kind == "time"]
+        _no_such("--time", options.time, times_there)
     if not any(part.course for part in found):
         raise DataError(
             "init",

@@ -129,6 +129,9 @@ def entities(tables: Sequence[Table]) -> list[dict[str, str]]:
                 )
     scored = [(_entity_score(columns, by_name), columns) for columns in found.values()]
     likely = sorted((s for s in scored if s[0] > 0), key=lambda s: -s[0])
+    if not likely:
+        # Each row is about something of its own, such as a batch.
+        return [c for c in found.values() if any(by_name[t].key == (n,) for t, n in c.items())]
     return [columns for score, columns in likely if score >= 0.6 * likely[0][0]]
 
 
@@ -146,24 +149,19 @@ def named_entity(tables: Sequence[Table], name: str) -> dict[str, str]:
     }
 
 
-def role_of(table: Table, entity: str, times: Times | None, course: Course | None) -> Role:
-    """The part that a table plays.
+def role_of(table: Table, course: Course) -> Role:
+    """The part that a table with several rows an entity plays.
 
     Args:
       table: the table.
-      entity: its column with the entity.
-      times: its times, or None.
-      course: how its rows run on in time, or None.
+      course: how its rows run on in time.
     """
-    if times is None or course is None or table.columns[entity].unique:
-        return "attributes"
-    numbers = sum(c.kind == "float" for c in table.columns.values())
     if _OBSERVED_NAME.search(table.name):
         return "observations"
-    if numbers and (_TELEMETRY_NAME.search(table.name) or course.regular):
-        often = 0 < course.interval < _OFTEN
-        if often or _TELEMETRY_NAME.search(table.name):
-            return "telemetry"
+    named = _TELEMETRY_NAME.search(table.name)
+    often = course.regular and 0 < course.interval < _OFTEN
+    if (named or often) and any(c.kind == "float" for c in table.columns.values()):
+        return "telemetry"
     return "observations" if course.regular else "events"
 
 

@@ -100,8 +100,7 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
         sources[source_name(part.table.name, sources)] = block
         uses += told
     for name, block, told, _ in files:
-        _add_files(sources, name, block)
-        uses += told
+        uses += told if _is_new(sources, name, block) else []
     joined = [f"{name}_*" for name in sources if name != "observations"]
     if not (spine.numeric or spine.categorical or joined):
         raise DataError(
@@ -124,11 +123,9 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
             **({"categorical": spine.categorical} if spine.categorical else {}),
         },
         "training": {"strategy": "auto", "epochs": 10, "batch_size": 256},
-        "evaluation": {"metrics": default_metrics(choices.task), "slices": []},
+        "evaluation": {"metrics": default_metrics(choices.task), "slices": _slices(parts, spine)},
         "serving": {"model": choices.name, "keep_versions": 5},
     }
-    slices = _slices(parts, spine)
-    settings["evaluation"]["slices"] = slices
     return Proposal(settings, uses, live)
 
 
@@ -158,8 +155,8 @@ def _with_database(block: dict[str, Any], database: SqlSource) -> dict[str, Any]
     return {"kind": "sql", **told, **block, **zone}
 
 
-def _add_files(sources: dict[str, Any], name: str, block: dict[str, Any]) -> None:
-    """Files of one shape are one source, whatever their formats."""
+def _is_new(sources: dict[str, Any], name: str, block: dict[str, Any]) -> bool:
+    """Adds sensor files, to a source of the same shape where there is one: formats may differ."""
     for other in sources.values():
         same = other["kind"] == "sensor" and all(
             other.get(key) == block.get(key) for key in ("layout", "entity", "gateway", "time")
@@ -167,8 +164,13 @@ def _add_files(sources: dict[str, Any], name: str, block: dict[str, Any]) -> Non
         if same and set(other["channels"]) == set(block["channels"]):
             paths = other["path"] if isinstance(other["path"], list) else [other["path"]]
             other["path"] = [*paths, block["path"]]
-            return
+            for channel, more in block["channels"].items():
+                bounds = other["channels"][channel]["range"], more["range"]
+                low, high = zip(*bounds, strict=True)
+                other["channels"][channel]["range"] = [min(low), max(high)]
+            return False
     sources[source_name(name, sources)] = block
+    return True
 
 
 def _end(course: Course, label: Label) -> tuple[int, bool]:

@@ -33,7 +33,7 @@ def tables(console: Console, parts: Sequence[Part], others: Mapping[str, str]) -
             regular = part.course.regular and part.course.interval
             cells += [format_duration(windows.nearest(part.course.interval)) if regular else ""]
         grid.add_row(*map(escape, cells))
-    console.print(Padding(grid, (0, 0, 0, 2)))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
     for name, why in others.items():
         console.print(f"  [dim]{escape(name)}: left out: {escape(why)}[/]", soft_wrap=True)
 
@@ -47,7 +47,7 @@ def uses(console: Console, found: Sequence[Use]) -> None:
         last = use.source
         what = escape(use.use) if use.use else "[yellow]left out[/]"
         grid.add_row(escape(name), escape(use.column), what, escape(use.reason))
-    console.print(Padding(grid, (0, 0, 0, 2)))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def _grid(*headings: str) -> Grid:

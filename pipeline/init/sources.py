@@ -39,11 +39,10 @@ def event_source(
     table, times = part.table, part.times
     assert times is not None
     sizes = windows.event_sizes(horizon, part.runs.span)
-    selected = ["1 AS event"]
+    event = next(name for name in ("event", "row", "any_event") if name not in table.columns)
+    selected = [f"1 AS {write.quote(event)}"]
     types: dict[str, str] = {}
-    short: dict[str, list[str]] = {"event": ["count"]}
-    long: dict[str, list[str]] = {"event": ["count"]}
-    last: dict[str, list[str]] = {"event": ["age"]}
+    short, long, last = {event: ["count"]}, {event: ["count"]}, {event: ["age"]}
     uses = []
     for column in table.columns.values():
         if column.name in (part.entity, times.time, times.known_at):
@@ -59,7 +58,7 @@ def event_source(
             continue
         if column.kind == "text":
             for kind in kinds:
-                name = _kind_name(column.name, kind, (*short, part.entity, times.time))
+                name = _kind_name(column.name, kind, {*short, *table.columns})
                 test = f"{write.quote(column.name)} = {write.text(kind)}"
                 selected.append(f"CASE WHEN {test} THEN 1 END AS {write.quote(name)}")
                 types[name] = "int"

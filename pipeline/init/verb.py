@@ -102,7 +102,7 @@ def command(
         console.print("\n[yellow]Stopped.[/] What was not reported as written was not written.")
         sys.exit(130)
     except (DataError, SettingsError, ValueError) as error:
-        text = str(error).removeprefix("init: ")
+        text = str(error).removeprefix("init: ").removeprefix("database: ")
         console.print(f"[bold red]✗[/] {escape(text)}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
@@ -153,6 +153,9 @@ def _written(
     console: Console, path: pathlib.Path, proposed: Proposal, questions: Questions
 ) -> Settings | None:
     """Shows the proposal and writes it, if that is agreed to."""
+    if path.stem != "settings":
+        # Other settings than the project's own: its schema is not theirs.
+        proposed.settings["schema"] = f"schemas/{path.stem}.pbtxt"
     text = document.settings_text(proposed.settings, proposed.live)
     settings = parse_settings(text, str(path))
     show.uses(console, proposed.uses)
