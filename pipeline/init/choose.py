@@ -65,9 +65,15 @@ def parts(
         if times is not None and (repeats or told or lone):
             course = database.course(source, table, entity, times.time)
             role = "observations" if told or lone else judge.role_of(table, course)
+            if role != "events" and _read_by(options.query, table.name):
+                # Its row of the observation's own time may be what the label was made of.
+                others[table.name] = "the query reads it"
+                continue
             found.append(Part(table, role, entity, times, course))
         elif repeats:
             others[table.name] = f"several rows of one {entity}, and no time that tells when"
+        elif _read_by(options.query, table.name):
+            others[table.name] = "the query reads it"
         else:
             found.append(Part(table, "attributes", entity))
     if options.time and not any(p.times and p.times.time == options.time for p in found):
@@ -188,6 +194,10 @@ def _entity(tables: Sequence[Table], options: Options, questions: Questions) -> 
         )
     )
     return next((c for c in found if name in c.values()), None) or judge.named_entity(tables, name)
+
+
+def _read_by(query: str | None, table: str) -> bool:
+    return query is not None and bool(re.search(rf"\b{re.escape(table)}\b", query, re.IGNORECASE))
 
 
 def _unjoined(table: Table, columns: dict[str, str], tables: Sequence[Table]) -> str:

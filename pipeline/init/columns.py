@@ -44,7 +44,7 @@ def feature(table: Table, column: Column) -> tuple[str, str]:
     if why := unfit(table, column):
         return "", why
     if column.kind == "text":
-        return "categorical", f"text, {column.distinct} values"
+        return "categorical", f"text, {column.distinct} value{'s' * (column.distinct > 1)}"
     named = _CODE_NAME.search(column.name) or _is_id(column)
     if column.kind == "int" and column.distinct <= _MANY and named:
         return "categorical", f"numbers that stand for {column.distinct} kinds"
@@ -79,7 +79,7 @@ def leak(label: Column, column: Column) -> str:
     """How a column gives its row's label away; empty if it doesn't.
 
     Sampled values of both columns are held against each other row by row: a copy in other words,
-    a column that is filled in only where the label is of one class, or one that a number follows.
+    a column that is filled in for some classes and never for others, or a number that follows it.
 
     Args:
       label: the label's column.
@@ -100,8 +100,8 @@ def leak(label: Column, column: Column) -> str:
     if pairs == column.distinct == label.distinct > 1 and not column.missing:
         return "leaks: it is the label in other words"
     filled = {(one, value is None) for one, value in zip(labels, values, strict=True)}
-    if 0 < column.missing < len(values) and len(filled) == label.distinct == 2:
-        return "leaks: it is filled in for one class only"
+    if 0 < column.missing < len(values) and len(filled) == label.distinct > 1:
+        return "leaks: it is filled in for some classes only"
     return ""
 
 

@@ -95,7 +95,10 @@ def look(
     if query is not None:
         progress("the query")
         text = query.strip().rstrip(";").rstrip()
-        tables.append(_table(source, "query", f"(\n{text}\n)", schema, reflected=False))
+        table = _table(source, "query", f"(\n{text}\n)", schema, reflected=False)
+        if not table.rows:
+            raise DataError("init", "--query", "it gives no rows", "Check its conditions")
+        tables.append(table)
     return tables, refused
 
 
@@ -168,6 +171,8 @@ def _table(
             f"SELECT COUNT(*) FROM (SELECT 1 FROM {place} AS looked_at LIMIT {MOST}) AS counted"
         )
         rows = int(connection.execute(sa.text(counted)).scalar_one())
+        if not rows:
+            return Table(name, place, {}, 0, key)
         with first_rows(name, connection, sa.text(_sample(place, rows)), SAMPLE) as first:
             columns = {
                 column: _column(source, first, position, declared, refers)

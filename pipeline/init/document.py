@@ -35,7 +35,7 @@ def settings_text(settings: dict[str, Any], live: bool) -> str:
             lines.append("\n")
             comment = _COMMENTS.get(key)
             if key == "as_of" and not live:
-                comment = f"{comment} This is where the data end; write `now` once they grow."
+                comment = f"{comment}\n# This is where the data end; write `now` once they grow."
             lines += [f"# {comment}\n"] if comment else []
         lines.append(line)
     return "".join(lines)

@@ -24,6 +24,7 @@ _MAYBE_NAME = re.compile(
 )
 _EVENT_NAME = re.compile(r"fail|breakdown|outage|churn|accident|defect|trip", re.IGNORECASE)
 _MAYBE_EVENT_NAME = re.compile(r"fault|incident|alarm|stop|claim|error|maint", re.IGNORECASE)
+_CODE_NAME = re.compile(r"(code|id|nr)$", re.IGNORECASE)
 _HORIZON = re.compile(
     r"(?:within|next|in|ahead)_?(\d+)_?(m|min|h|hours?|d|days?)($|_)", re.IGNORECASE
 )
@@ -36,7 +37,7 @@ class Candidate:
     Attributes:
       part: the table that holds it.
       column: its column; None for "an event of this table comes".
-      score: how much its name speaks for it; below 1 it must be asked for.
+      score: how much its name speaks for it; 0 where it doesn't.
     """
 
     part: Part
@@ -92,6 +93,7 @@ def _candidates(parts: Sequence[Part]) -> Iterable[Candidate]:
             if _may_be_label(column, part):
                 likely = 4.0 * bool(_LABEL_NAME.search(column.name))
                 likely = likely or 2.0 * bool(_MAYBE_NAME.search(column.name))
+                likely -= 0.5 * bool(likely and _CODE_NAME.search(column.name))
                 # What a failure's row tells is no label: the row itself is.
                 yield Candidate(part, column.name, 0.0 if told else likely)
 

@@ -5,6 +5,9 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from components.ingest.durations import MICROSECONDS, format_duration, format_instant
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
@@ -123,7 +126,7 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
             **({"categorical": spine.categorical} if spine.categorical else {}),
         },
         "training": {"strategy": "auto", "epochs": 10, "batch_size": 256},
-        "evaluation": {"metrics": default_metrics(choices.task), "slices": _slices(parts, spine)},
+        "evaluation": {"metrics": _metrics(choices), "slices": _slices(parts, spine)},
         "serving": {"model": choices.name, "keep_versions": 5},
     }
     return Proposal(settings, uses, live)
@@ -171,6 +174,16 @@ def _is_new(sources: dict[str, Any], name: str, block: dict[str, Any]) -> bool:
             return False
     sources[source_name(name, sources)] = block
     return True
+
+
+def _metrics(choices: Choices) -> dict[str, dict[str, float]]:
+    """The task's metrics; a regression must at least beat the answer that is always the mean."""
+    metrics = default_metrics(choices.task)
+    if choices.task == "regression" and choices.spine is not None:
+        label = choices.spine.table.columns[choices.label.name]
+        deviation = pc.stddev(label.known.cast(pa.float64())).as_py()
+        metrics["root_mean_squared_error"] = {"max": float(f"{deviation:.3g}")}
+    return metrics
 
 
 def _end(course: Course, label: Label) -> tuple[int, bool]:

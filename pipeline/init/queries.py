@@ -86,7 +86,7 @@ class Writer:
                 f"WITH RECURSIVE ticks(observed_at) AS (\n  SELECT {first}\n  UNION ALL\n"
                 f"  SELECT datetime(observed_at, '+{count} {name}s') FROM ticks\n"
                 f"  WHERE observed_at < MIN(:end, ({last}))\n)\n"
-                f"SELECT observed_at FROM ticks\nWHERE {bounds} AND observed_at <= ({last})"
+                f"SELECT observed_at FROM ticks\nWHERE {bounds}\n  AND observed_at <= ({last})"
             )
         # Numbers by digits: MySQL's recursive queries end after 1,000 rows.
         digits = "(SELECT 0 AS n" + "".join(f" UNION ALL SELECT {n}" for n in range(1, 10)) + ")"
@@ -96,7 +96,7 @@ class Writer:
         return (
             f"SELECT observed_at FROM (\n  SELECT CAST({first} AS DATETIME)\n"
             f"    + INTERVAL {count} * ({number}) {name.upper()} AS observed_at\n"
-            f"  FROM {joined}\n) AS ticks\nWHERE {bounds} AND observed_at <= ({last})"
+            f"  FROM {joined}\n) AS ticks\nWHERE {bounds}\n  AND observed_at <= ({last})"
         )
 
     def _time(self, alias: str, column: Column, odd: bool) -> str:

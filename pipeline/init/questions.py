@@ -15,7 +15,6 @@ from pipeline.init.labels import Candidate
 _URL = re.compile(r"^[a-z]+(\+[a-z0-9]+)?://")
 _SECRET = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
 _SHOWN = 12
-_CERTAIN = 1.0
 
 
 class Questions:
@@ -73,16 +72,16 @@ class Questions:
         """Asks what is predicted.
 
         Raises:
-          DataError: with ``--yes``, if no name speaks for one of them.
+          DataError: with ``--yes``, if no name speaks for one of them above all others.
         """
-        certain = found[0].score >= _CERTAIN
+        certain = found[0].score > max(found[1].score if len(found) > 1 else 0.0, 0.0)
         if self.yes:
             if not certain:
                 shown = "; ".join(map(str, found[:_SHOWN]))
                 raise DataError(
                     "init",
                     "label",
-                    f"no name tells what is to be predicted; there are: {shown}",
+                    f"no name tells for sure what is to be predicted; there are: {shown}",
                     "Say --label COLUMN, or --label-events TABLE for 'an event of it comes'",
                 )
             return found[0]

@@ -229,6 +229,6 @@ def _happens(label: Label, part: Part, write: Writer, moment: str | None) -> str
         "CASE WHEN EXISTS (\n"
         f"    SELECT 1 FROM {events.table.source} AS f\n"
         f"    WHERE {write.of('f', events.entity)} = {write.of('s', part.entity)}\n"
-        f"      AND {at} > {now} AND {at} <= {write.later(now, label.horizon, unit)}\n"
+        f"      AND {at} > {now}\n      AND {at} <= {write.later(now, label.horizon, unit)}\n"
         f"  ) THEN 1 ELSE 0 END AS {write.quote(label.name)}"
     )

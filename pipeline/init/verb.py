@@ -159,7 +159,9 @@ def _written(
     text = document.settings_text(proposed.settings, proposed.live)
     settings = parse_settings(text, str(path))
     show.uses(console, proposed.uses)
-    console.print()
+    console.print(
+        "  [dim]Is each of these known at the observation's time? Leave out what is not.[/]\n"
+    )
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     if not questions.confirm(f"Write this to {path}?"):
         console.print("Nothing was written.")
