@@ -1,7 +1,7 @@
 """Looking at a database: its tables by reflection, their columns by a bounded sample."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,13 +9,13 @@ import sqlalchemy as sa
 
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from components.ingest.sql.columns import Column as Typed
-from components.ingest.sql.columns import kind_of_values, to_batch
 from components.ingest.sql.connect import connected
-from components.ingest.sql.schema import FirstRows, first_rows
-from components.ingest.sql.times import UnfitError, to_microseconds
-from pipeline.init.facts import FRACTION, WHOLE, Column, Course, Table, course_of, epoch_unit
+from components.ingest.sql.schema import first_rows
+from components.ingest.sql.times import to_microseconds
+from pipeline.init.facts import Course, Table, course_of
+from pipeline.init.options import Options
 from pipeline.init.queries import Writer
+from pipeline.init.sample import column_of
 
 SAMPLE = 10_000
 """Rows that are looked at in a table, evenly taken from its first MOST."""
@@ -24,11 +24,6 @@ MOST = 2_000_000
 """Rows up to which a table is counted and sampled."""
 
 _TIMES = 2_000
-_DECLARED = {
-    "bool": ("BOOL",),
-    "time": ("DATE", "TIMESTAMP"),
-    "float": ("DEC", "NUM", "FLOAT", "DOUBLE", "REAL"),
-}
 
 
 def database(url: str | None, url_env: str | None, timezone: str) -> SqlSource:
@@ -58,15 +53,15 @@ def writer(source: SqlSource) -> Writer:
 def look(
     source: SqlSource,
     schema: str | None,
-    query: str | None,
+    options: Options,
     progress: Callable[[str], None],
 ) -> tuple[list[Table], dict[str, str]]:
-    """Looks at every table and view.
+    """Looks at every table; views are left to be named, for some are costly and many repeat tables.
 
     Args:
       source: from ``database``.
       schema: the database's schema; None for the default one.
-      query: a SELECT to look at beside them, as table ``query``.
+      options: a query to look at beside them, as table ``query``; and a view to look at.
       progress: told each table's name before it is looked at.
 
     Returns:
@@ -77,10 +72,12 @@ def look(
     """
     with connected("database", source) as connection:
         inspector = sa.inspect(connection)
-        names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+        names = inspector.get_table_names(schema)
+        views = inspector.get_view_names(schema)
         quoted = Writer(connection.dialect).quote
-    tables, refused = [], {}
-    for name in sorted(names):
+    tables = []
+    refused = {view: "a view: say --table to take it" for view in views if view != options.table}
+    for name in sorted([*names, *(set(views) - set(refused))]):
         progress(name)
         place = quoted(name) if schema is None else f"{quoted(schema)}.{quoted(name)}"
         try:
@@ -92,9 +89,9 @@ def look(
             tables.append(table)
         else:
             refused[name] = "it has no rows"
-    if query is not None:
+    if options.query is not None:
         progress("the query")
-        text = query.strip().rstrip(";").rstrip()
+        text = options.query.strip().rstrip(";").rstrip()
         table = _table(source, "query", f"(\n{text}\n)", schema, reflected=False)
         if not table.rows:
             raise DataError("init", "--query", "it gives no rows", "Check its conditions")
@@ -102,9 +99,7 @@ def look(
     return tables, refused
 
 
-def course(
-    source: SqlSource, table: Table, entity: str, time: str, also: Sequence[str] = ()
-) -> Course:
+def course(source: SqlSource, table: Table, entity: str, time: str) -> Course:
     """Reads how a table's rows run on in time.
 
     Raises:
@@ -175,7 +170,7 @@ def _table(
             return Table(name, place, {}, 0, key)
         with first_rows(name, connection, sa.text(_sample(place, rows)), SAMPLE) as first:
             columns = {
-                column: _column(source, first, position, declared, refers)
+                column: column_of(source, first, position, declared, refers)
                 for position, column in enumerate(first.names)
                 if column != "looked_at_row"
             }
@@ -191,64 +186,3 @@ def _sample(place: str, rows: int) -> str:
         f"FROM {place} AS looked_at LIMIT {MOST}) AS numbered "
         f"WHERE looked_at_row % {-(-rows // SAMPLE)} = 0"
     )
-
-
-def _column(
-    source: SqlSource,
-    first: FirstRows,
-    position: int,
-    declared: dict[str, str],
-    refers: dict[str, tuple[str, str]],
-) -> Column:
-    name = first.names[position]
-    values = [row[position] for row in first.rows]
-    kind = first.driver[position][0] if first.driver else "null"
-    told = declared.get(name, first.driver[position][1] if first.driver else "")
-    if kind == "null":
-        kind = kind_of_values(values)
-    fits = next((k for k, names in _DECLARED.items() if told.startswith(names)), None)
-    if (kind, fits) in (("int", "bool"), ("int", "float"), ("text", "time")) and fits:
-        kind = fits
-    if kind == "int" and told.startswith("TINYINT(1)"):
-        kind = "bool"
-    nothing = Column(name, None, pa.nulls(len(values)), told, refers.get(name))
-    if kind is None:
-        return nothing
-    typed = Typed(name, "text" if kind == "time" else kind, converts=kind in ("bool", "float"))
-    try:
-        array = to_batch(name, source, [typed], [(v,) for v in values], 1).column(0)
-    except DataError:
-        return nothing
-    if kind in ("text", "time"):
-        return _text(name, kind, array, told, refers.get(name), source, first.dialect)
-    if kind == "int" and (unit := epoch_unit(name, array.drop_null())):
-        times = to_microseconds(array, source.timezone, unit)
-        return Column(name, "time", times, told, unit=unit)
-    return Column(name, kind, array, told, refers.get(name))
-
-
-def _text(
-    name: str,
-    kind: str,
-    array: pa.Array,
-    declared: str,
-    refers: tuple[str, str] | None,
-    source: SqlSource,
-    dialect: str,
-) -> Column:
-    """A column of text, or of times if all of it reads as times."""
-    try:
-        if kind == "time" or pc.all(pc.match_substring_regex(array, r"^\d{4}-\d\d")).as_py():
-            times = to_microseconds(array, source.timezone, None)
-            # Elsewhere than in SQLite a time kept as text needs a cast to be compared.
-            if kind == "time" or dialect == "sqlite":
-                return Column(name, "time", times, declared, form=_form(array))
-    except UnfitError:
-        pass
-    return Column(name, "text", array, declared, refers)
-
-
-def _form(array: pa.Array) -> Literal["whole", "fraction", "other"]:
-    if pc.all(pc.match_substring_regex(array, WHOLE)).as_py() is not False:
-        return "whole"
-    return "fraction" if pc.all(pc.match_substring_regex(array, FRACTION)).as_py() else "other"

@@ -56,7 +56,9 @@ class Questions:
         return found
 
     def among(self, text: str, names: Sequence[str], option: str) -> str:
-        """Asks for one of several names, the first of which is proposed."""
+        """Asks for one of several names, the first of which is proposed; one alone is taken."""
+        if len(names) == 1:
+            return names[0]
 
         def check(answer: str) -> str:
             if answer in names:

@@ -3,6 +3,7 @@
 import pathlib
 import re
 import sys
+import zoneinfo
 from typing import Any, get_args
 
 import click
@@ -12,8 +13,8 @@ from rich.markup import escape
 from components.ingest.durations import parse_duration
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from pipeline.init import choose, database, document, proposal, show
-from pipeline.init.choose import Options
+from pipeline.init import choose, database, document, parts, proposal, show
+from pipeline.init.options import Options, no_such
 from pipeline.init.proposal import Choices, Proposal
 from pipeline.init.questions import Questions, database_place
 from pipeline.settings import Settings, SettingsError, parse_settings
@@ -89,6 +90,8 @@ def command(
                 "these settings are your own, and would be replaced",
                 "Say --force (a copy stays), or write others: --settings other.yaml",
             )
+        if timezone not in zoneinfo.available_timezones():
+            no_such("--timezone", timezone, sorted(zoneinfo.available_timezones()))
         place = database_place(url, url_env, questions)
         source = database.database(*place, timezone)
         proposed = _propose(
@@ -122,7 +125,7 @@ def _propose(
         tables, others = database.look(
             source,
             db_schema,
-            options.query,
+            options,
             lambda table: status.update(f"looking at {escape(table)} …"),
         )
     if not tables:
@@ -130,10 +133,10 @@ def _propose(
         raise DataError(
             "init",
             "database",
-            f"no table or view can be read ({refused or 'there is none'})",
+            f"no table can be read ({refused or 'there is none'})",
             "Check that the URL names the right database, --db-schema, and the user's rights",
         )
-    found = choose.parts(source, tables, others, options, questions)
+    found = parts.find(source, tables, others, options, questions)
     show.tables(console, found, others)
     if not sensors and not questions.yes:
         answer = questions.ask("Sensor files: a folder or a glob (Enter for none)", "")

@@ -147,16 +147,40 @@ def test_a_query_of_ones_own_is_the_spine(shop):
     assert "sales" not in settings.sources
 
 
+def test_data_that_go_on_until_today_run_at_now(shop):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    with sqlite3.connect("live.db") as db:
+        db.execute("CREATE TABLE status (pump_id INTEGER, ts INTEGER, heat REAL, failed INTEGER)")
+        for n in range(300):
+            ts = int(now.timestamp()) - n * 3600
+            db.execute("INSERT INTO status VALUES (?, ?, ?, ?)", (n % 3, ts, n * 0.5, n % 2))
+    call("--url", "sqlite:///live.db", "--yes", "--table", "status")
+    settings = load_settings("settings.yaml")
+    assert settings.as_of == "now"
+    assert settings.spine_source.time_unit == "s"
+    assert (settings.label.name, settings.label.task) == ("failed", "binary")
+
+
+def test_a_view_is_taken_if_it_is_named(shop):
+    with sqlite3.connect("shop.db") as db:
+        db.execute("CREATE VIEW big AS SELECT *, sold > 100 AS target FROM sales")
+    told = call(*SHOP, "--yes", "--label", "sold")
+    assert "big: left out: a view: say --table to take it" in told
+    call(*SHOP, "--yes", "--table", "big", "--force")
+    assert "FROM big AS s" in load_settings("settings.yaml").spine_source.query
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--url", "postgresql://me:hunter2@host/db"], "it holds a password"),
+        ([*SHOP, "--timezone", "Europe/Berln"], "did you mean 'Europe/Berlin'?"),
         (["--url", "nonsense"], "it is no database URL"),
         (["--url-env", "postgresql://x"], "it is no name of an environment variable"),
         (["--url-env", "NOT_SET_AT_ALL"], "it is not set"),
         (["--url", "sqlite:///none.db"], "there is no file"),
         (["--url", "postgresql://127.0.0.1:1/none"], "no database answers there"),
-        (["--url", "sqlite:///void.db"], "no table or view can be read"),
+        (["--url", "sqlite:///void.db"], "no table can be read"),
         ([*SHOP, "--label", "solt"], "did you mean 'sold'?"),
         ([*SHOP, "--table", "sails"], "did you mean 'sales'?"),
         ([*SHOP, "--entity", "shop_id"], "did you mean 'store_id'?"),
