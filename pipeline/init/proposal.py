@@ -76,6 +76,7 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
       ValueError: if the data are too short for the horizon.
     """
     horizon, label = choices.label.horizon, choices.label
+    parts, apart = _in_time(parts, choices.spine)
     attributes = [part for part in parts if part.role == "attributes"]
     known = [part.entity for part in parts]
     files = [
@@ -88,7 +89,7 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
     else:
         spine = _calendar(choices, parts, attributes, rates, write)
     sources: dict[str, Any] = {"observations": _with_database(spine.block, choices.database)}
-    uses = list(spine.uses)
+    uses = [*spine.uses, *apart]
     for part in parts:
         if part.role == "attributes" or part is choices.spine:
             continue
@@ -130,6 +131,21 @@ def propose(choices: Choices, parts: Sequence[Part], write: Writer) -> Proposal:
         "serving": {"model": choices.name, "keep_versions": 5},
     }
     return Proposal(settings, uses, live)
+
+
+def _in_time(parts: Sequence[Part], spine: Part | None) -> tuple[list[Part], list[Use]]:
+    """Parts the tables from those whose rows all lie before or after the spine's."""
+    kept, apart = [], []
+    for part in parts:
+        if (
+            spine is None
+            or part.course is None
+            or (part.runs.begin < spine.runs.end and part.runs.end > spine.runs.begin)
+        ):
+            kept.append(part)
+        else:
+            apart.append(Use(part.table.name, "(all)", "", "no row in the observations' time"))
+    return kept, apart
 
 
 def _calendar(

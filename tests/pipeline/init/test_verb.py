@@ -161,6 +161,16 @@ def test_data_that_go_on_until_today_run_at_now(shop):
     assert (settings.label.name, settings.label.task) == ("failed", "binary")
 
 
+def test_a_table_of_another_time_is_left_out(shop):
+    with sqlite3.connect("shop.db") as db:
+        db.execute("CREATE TABLE readings (store_id INTEGER, at TIMESTAMP, x REAL)")
+        for n in range(100):
+            db.execute("INSERT INTO readings VALUES (1, ?, ?)", (f"2030-01-{n % 28 + 1:02}", n / 3))
+    told = call(*SHOP, "--yes", "--label", "sold")
+    assert "no row in the observations' time" in told
+    assert list(load_settings("settings.yaml").sources) == ["observations"]
+
+
 def test_a_view_is_taken_if_it_is_named(shop):
     with sqlite3.connect("shop.db") as db:
         db.execute("CREATE VIEW big AS SELECT *, sold > 100 AS target FROM sales")
