@@ -33,7 +33,6 @@ def by_zipped_folder(template: pathlib.Path, folder: pathlib.Path) -> str:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("#!not the template's")
     with zipfile.ZipFile(file, "w") as archive:
-        archive.mkdir("template")
         for path in sorted(root.rglob("*")):
             archive.write(path, path.relative_to(root.parent))
     return str(file)
