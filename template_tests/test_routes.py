@@ -33,7 +33,8 @@ def by_zipped_folder(template: pathlib.Path, folder: pathlib.Path) -> str:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("#!not the template's")
     with zipfile.ZipFile(file, "w") as archive:
-        for path in sorted(root.rglob("*")):
+        # Cookiecutter takes the first entry for the folder that holds all others.
+        for path in (root, *sorted(root.rglob("*"))):
             archive.write(path, path.relative_to(root.parent))
     return str(file)
 
