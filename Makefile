@@ -8,7 +8,7 @@ DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk lint format lock audit bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image lint format lock audit bench clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ format: ## let ruff mend what it can
 audit: ## ask PyPI about known vulnerabilities in the locks
 	@requirements/audit.sh $(ARGS)
 
+image: ## build the image that clusters run, and print its digest (ARGS="--push registry.example/plant-failures")
+	@infra/image/build.sh $(ARGS)
+
 bench: ## measure every claim of speed beside a peer; results go to benchmarks/results (ARGS="--quick")
 	@$(DEV)
 	@$(PY) -m benchmarks $(ARGS)
@@ -82,3 +85,5 @@ clean: ## delete what runs made (var/)
 
 clean-all: clean ## that, and the virtual environments
 	rm -rf .venv .venv-* .tools
+
+-include template_tests/template.mk

@@ -14,6 +14,7 @@ _VERBS = {
         "pipeline.doctor:command",
         "Say what this machine has and lacks.",
     ),
+    "init": ("pipeline.init:command", "Propose settings and schema from your own data."),
     "check": ("pipeline.check:command", "Validate settings and try each source."),
     "demo": ("pipeline.demo:command", "Make the simulated plant's data."),
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from components.ingest.durations import parse_instant
 from pipeline.settings import SettingsError, load_settings
 from serving.registry.standing import behind
 from serving.releases import (
@@ -24,11 +25,22 @@ from serving.releases import (
 
 _STYLES = {STABLE: "green", CANARY: "yellow", AVAILABLE: "yellow", QUARANTINED: "red"}
 
+_NEVER = "1970-01-01"
+
 
 @click.command()
+@click.option("--since", metavar="T", help="End with 1 unless one was pushed since (ISO 8601).")
 @click.pass_obj
-def command(settings_path: str) -> None:
-    """List the model's released versions, what each was trained on, and which one serves."""
+def command(settings_path: str, since: str | None) -> None:
+    """List the model's released versions, what each was trained on, and which one serves.
+
+    With --since it is a gate for continuous integration: a run may succeed and push nothing,
+    because its model was not good enough.
+    """
+    try:
+        begin = parse_instant(since) if since else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
     console = Console()
     try:
         settings = load_settings(pathlib.Path(settings_path))
@@ -43,7 +55,7 @@ def command(settings_path: str) -> None:
         console.print(
             f"No version in {escape(settings.serving.model_directory)} yet: python -m pipeline run"
         )
-        return
+        sys.exit(begin is not None)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("version", "as of", "pushed", "metrics"):
         table.add_column(heading, no_wrap=True)
@@ -76,6 +88,20 @@ def command(settings_path: str) -> None:
             )
     if settings.registry is not None and (told := behind(releases)):
         console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if begin is not None and not any(
+        parse_instant(version.release.get("created", _NEVER)) >= begin
+        and statuses[version.number].state != QUARANTINED
+        for version in versions
+    ):
+        console.print(
+            f"No version was pushed since {since}: Evaluator or ServingGate did not bless it, and "
+            "their log says why",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(1)
 
 
 def _state(status: Status) -> str:

@@ -7,7 +7,9 @@ get_maintenance "$(find_any_python)"
 
 accepted=$(sed -nE 's/^\| *((CVE|GHSA|PYSEC)-[A-Za-z0-9-]+) .*/--ignore-vuln \1/p' requirements/advisories.md)
 failed=
-for lock in requirements/tfx-*.txt requirements/gpu.txt requirements/mlflow.txt requirements/uv.txt requirements/maintenance.txt; do
+for lock in requirements/tfx-*.txt requirements/gpu.txt requirements/mlflow.txt requirements/uv.txt requirements/maintenance.txt \
+    template_tests/requirements.txt; do
+    [ -e "$lock" ] || continue
     printf '%s: ' "$lock"
     # Strict: a package that could not be asked about is a failure, not a pass.
     # shellcheck disable=SC2086  # the words are options

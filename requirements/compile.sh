@@ -33,3 +33,6 @@ compile requirements/gpu.txt requirements/gpu.in --no-config --constraints requi
 compile requirements/mlflow.txt requirements/mlflow.in --no-config --universal --python-version 3.10
 compile requirements/uv.txt requirements/uv.in --python-version 3.8
 compile requirements/maintenance.txt requirements/maintenance.in --python-version 3.10
+# Only the template has these tests.
+[ ! -d template_tests ] ||
+    compile template_tests/requirements.txt template_tests/requirements.in --no-config --universal --python-version 3.10

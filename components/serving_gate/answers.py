@@ -137,7 +137,10 @@ def _differs(
 
 def _array(values: list[Any], dtype: np.dtype) -> npt.NDArray[Any]:
     if dtype == np.dtype(object):
-        return np.array([str(value).encode() for value in values], object)
+        # Texts may stand in lists: a classifier answers with all of its classes in each row.
+        encode = np.vectorize(lambda value: str(value).encode(), otypes=[object])
+        texts: npt.NDArray[Any] = encode(np.array(values, object))
+        return texts
     return np.array(values, dtype)
 
 

@@ -62,6 +62,26 @@ def test_versions_shows_what_is_staged(settings, releases):
     assert "3 staged" in call(versions, settings).output
 
 
+def test_versions_since_is_a_gate(settings, releases):
+    assert call(versions, settings, "--since", "2020-01-01").exit_code == 0
+    told = call(versions, settings, "--since", "2999-01-01T00:00:00Z")
+    assert told.exit_code == 1
+    assert "No version was pushed since 2999-01-01T00:00:00Z: Evaluator or" in told.output
+    assert "expected" in call(versions, settings, "--since", "yesterday").output
+
+
+def test_no_version_at_all_does_not_pass_the_gate(settings):
+    assert call(versions, settings).exit_code == 0
+    assert call(versions, settings, "--since", "2020-01-01").exit_code == 1
+
+
+def test_a_version_that_was_taken_back_does_not_pass_the_gate(settings, releases):
+    for number in (2, 3):
+        releases.rollback("bad", number=number)
+    (settings.parent / "serving/plant/1/assets.extra/release.json").write_text("{}")
+    assert call(versions, settings, "--since", "2020-01-01").exit_code == 1
+
+
 def test_rollback_takes_back_the_stable_version(settings, releases):
     told = call(rollback, settings, "--why", "wrong answers")
     assert told.output == "Version 2 is rolled back and quarantined. Version 1 serves.\n"

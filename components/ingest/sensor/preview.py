@@ -66,7 +66,7 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
     first: pa.Table | None = None
     ints, texts, sparse = False, False, False
     for part in parts:
-        table, whole, kind = _head(name, part, source.entity)
+        table, whole, kind = first_rows(name, part, source.entity)
         first = table if first is None or not first.num_rows else first
         sparse |= not whole
         for field in table.schema:
@@ -112,8 +112,17 @@ def check_channels(
             raise _no_such_column(name, source, column, list(seen.columns), files[0])
 
 
-def _head(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str | None]:
-    """A file's first rows, types inferred; whether they show all columns; what entities are."""
+def first_rows(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str | None]:
+    """A file's first rows, types inferred; whether they show all columns; what entities are.
+
+    Args:
+      name: the source's name, for messages.
+      part: the file.
+      entity: the column with the entity; the file may lack it.
+
+    Raises:
+      DataError: if the file cannot be read.
+    """
     if part.format == "parquet":
         with sensor_files.open_parquet(name, part.path) as file:
             table = file.schema_arrow.empty_table()

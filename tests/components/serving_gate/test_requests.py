@@ -84,6 +84,14 @@ def test_small_differences_are_none() -> None:
     assert answers.faults(EXPECTED, close, 2, 1e-4) == []
 
 
+def test_rest_answers_hold_every_class_of_each_row() -> None:
+    like = {"all_classes": np.array([[b"a", b"b"], [b"a", b"c"]], object)}
+    body = b'{"predictions": [["a", "b"], ["a", "c"]]}'
+    assert answers.faults(like, answers.from_rest(body, like), 2, 1e-6) == []
+    other = answers.from_rest(body.replace(b'"c"', b'"d"'), like)
+    assert answers.faults(like, other, 2, 1e-6)
+
+
 def test_rest_answers_become_arrays() -> None:
     body = orjson.dumps({"predictions": [{"p": [0.1, 0.9], "c": "x"}, {"p": [0.4, 0.6], "c": "y"}]})
     like = {"p": EXPECTED["p"], "c": EXPECTED["c"].astype(object)}
