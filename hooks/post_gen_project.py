@@ -61,7 +61,8 @@ def tracked(root: pathlib.Path) -> list[str]:
             _git("init", "--quiet", temporary)
             place = (f"--git-dir={temporary}/.git", f"--work-tree={root}")
             listed = _git(*place, "ls-files", "-z", "--others", "--exclude-standard", cwd=root)
-    return [name for name in listed.split("\0") if name and not LEFT_OUT.match(name)]
+    names = [name for name in listed.split("\0") if name and not LEFT_OUT.match(name)]
+    return [name for name in names if (root / name).is_file()]
 
 
 def lay(root: pathlib.Path, project: pathlib.Path) -> None:

@@ -1,8 +1,5 @@
 """The settings, schema and CI files of every variant are right, before anything runs."""
 
-import contextlib
-import os
-import pathlib
 import re
 
 import pytest
@@ -41,25 +38,14 @@ def bakes(template, tmp_path_factory):
 @pytest.mark.parametrize(("task", "sensors"), DEMO)
 def test_demo_settings_and_schema_agree(task, sensors, bakes):
     project = bakes(task=task, sensor_source=sensors)
-    with contextlib.chdir(project) if hasattr(contextlib, "chdir") else _chdir(project):
-        settings = load_settings("settings.yaml")
-        found = columns(read_schema("schemas/schema.pbtxt"))
+    settings = load_settings(project / "settings.yaml")
+    found = columns(read_schema(project / "schemas/schema.pbtxt"))
     assert (settings.label.name, settings.label.task) == (LABELS[task], task)
     assert ("telemetry" in settings.sources) == (sensors == "files")
     assert {name for name in found if name in LABELS.values()} == {LABELS[task]}
     assert any(name.startswith("telemetry_") for name in found) == (sensors == "files")
     kinds, errors = expand(settings.features, found, settings.reserved_columns)
     assert kinds and not errors
-
-
-@contextlib.contextmanager
-def _chdir(folder):
-    before = pathlib.Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 ANSWERS = [
