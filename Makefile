@@ -8,7 +8,7 @@ DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image lint format lock audit bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image compile submit gate promote lint format lock audit bench clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,24 @@ format: ## let ruff mend what it can
 
 audit: ## ask PyPI about known vulnerabilities in the locks
 	@requirements/audit.sh $(ARGS)
+
+cluster = $(PY) -m pipeline --settings $(or $(SETTINGS),infra/kubeflow/settings.yaml)
+
+compile: ## compile the pipeline for the cluster of infra/kubeflow/settings.yaml (SETTINGS=other.yaml)
+	@$(RUN)
+	@$(cluster) compile $(ARGS)
+
+submit: ## run it on that cluster and show its stages (ARGS="--as-of 2025-04-17")
+	@$(RUN)
+	@$(cluster) submit $(ARGS)
+
+gate: ## end with an error unless a version was pushed since SINCE=2026-11-01T00:00:00Z
+	@$(RUN)
+	@$(cluster) versions --since "$(SINCE)"
+
+promote: ## move traffic to the staged version by its metrics (ARGS="--prometheus http://prometheus:9090")
+	@$(RUN)
+	@$(cluster) rollout $(ARGS)
 
 image: ## build the image that clusters run, and print its digest (ARGS="--push registry.example/plant-failures")
 	@infra/image/build.sh $(ARGS)

@@ -38,7 +38,7 @@ def command(settings_path: str, since: str | None) -> None:
     because its model was not good enough.
     """
     try:
-        begin = parse_instant(since) if since else None
+        begin = None if since is None else parse_instant(since)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
     console = Console()
