@@ -11,18 +11,14 @@ Run ``python -m benchmarks.rollout``. Results go to ``benchmarks/results/rollout
 import argparse
 import asyncio
 import dataclasses
-import json
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import canaries, trial
+from benchmarks import canaries, report, trial
 from serving.rollout.plan import Plan, Step, Thresholds
 
-RESULTS = Path(__file__).parent / "results"
 _TIMEOUT = 1.0
 _P99_MS = 100.0
 
@@ -54,11 +50,7 @@ def measure(kinds: list[str], rate: float, step_seconds: float) -> dict[str, Any
                 print(f"{kind}: {outcome.state}, {outcome.why}", flush=True)
                 outcomes.append({**dataclasses.asdict(outcome), "harmed": outcome.harmed})
     return {
-        "machine": {
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": report.machine(),
         "rate": rate,
         "step_seconds": step_seconds,
         "p99_ms": _P99_MS,
@@ -109,14 +101,10 @@ def main() -> int:
         default=[*canaries.BAD, canaries.GOOD],
         help="which canaries",
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
     options = parser.parse_args()
     results = measure(options.kinds, options.rate, options.step_seconds)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "rollout.json").write_text(json.dumps(results, indent=2) + "\n")
-    table = as_markdown(results)
-    (options.output / "rollout.md").write_text(table)
-    print(table)
+    report.write(options.output, "rollout", results, as_markdown(results))
     ends = {t["kind"]: t["state"] for t in results["trials"]}
     return int(any((state == "stable") != (kind == canaries.GOOD) for kind, state in ends.items()))
 

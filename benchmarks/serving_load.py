@@ -19,8 +19,6 @@ import base64
 import contextlib
 import dataclasses
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -33,13 +31,12 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks import serving_model
+from benchmarks import report, serving_model
 from components.serving_gate.served import HOST, Served, serve
 from serving.load.grpc import GrpcSender
 from serving.load.measure import Result, at_rate, over_connections
 from serving.load.rest import RestSender
 
-RESULTS = Path(__file__).parent / "results"
 CONNECTIONS = (1, 8, 32)
 RATE = 1000.0
 BATCHING = {
@@ -156,18 +153,7 @@ def make_sender(
 ) -> RestSender | GrpcSender:
     """Prepared requests, so that making them is not measured."""
     if way.api == "gRPC":
-        from tensorflow_serving.apis import predict_pb2
-
-        messages = []
-        for example in requests.examples:
-            message = predict_pb2.PredictRequest()
-            message.model_spec.name = serving_model.NAME
-            tensor = message.inputs["examples"]
-            tensor.dtype = 7  # DT_STRING
-            tensor.tensor_shape.dim.add(size=1)
-            tensor.string_val.append(example)
-            messages.append(message.SerializeToString())
-        return GrpcSender(served.grpc, messages)
+        return GrpcSender(served.grpc, serving_model.messages(requests.examples))
     if way.signature == "columns":
         bodies = [{"instances": row.tolist()} for row in requests.columns]
     else:
@@ -200,11 +186,7 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
     in_process_rate = {name: statistics.median(rates) for name, rates in limits.items()}
     rows = [row(way, results, in_process_rate[way.signature]) for way, results in runs.items()]
     return {
-        "machine": {
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": report.machine(),
         "seconds": seconds,
         "rounds": rounds,
         "open_loop_rate": RATE,
@@ -261,15 +243,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=3, help="turns of all ways")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
     options = parser.parse_args()
     uvloop.install()
     results = measure(options.seconds, options.rounds)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "serving_load.json").write_text(json.dumps(results, indent=2) + "\n")
-    table = as_markdown(results)
-    (options.output / "serving_load.md").write_text(table)
-    print(table)
+    report.write(options.output, "serving_load", results, as_markdown(results))
 
 
 if __name__ == "__main__":

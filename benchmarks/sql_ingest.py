@@ -14,7 +14,6 @@ import csv
 import datetime
 import json
 import os
-import platform
 import resource
 import sqlite3
 import subprocess
@@ -27,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import report
+
 COLUMNS = {
     "machine_id": "INTEGER",
     "observed_at": "TEXT",
@@ -225,11 +225,7 @@ def compare(rows: int, memory_rows: list[int], repeats: int) -> dict[str, Any]:
         for what in ("sql", "csv")
     }
     return {
-        "machine": {
-            "cores": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": report.machine(),
         "speed": runs,
         "times_faster": round(speed["sql"] / speed["csv"], 1),
         "memory": memory,
@@ -266,7 +262,7 @@ def main() -> None:
         "--memory-rows", type=int, nargs="+", default=[1_000_000, 5_000_000], help="rows for memory"
     )
     parser.add_argument("--repeats", type=int, default=1, help="turns of the two rivals")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -274,11 +270,7 @@ def main() -> None:
         measure_here(what, data, output, int(workers))
         return
     results = compare(options.rows, options.memory_rows, options.repeats)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "sql_ingest.json").write_text(json.dumps(results, indent=2) + "\n")
-    table = as_markdown(results)
-    (options.output / "sql_ingest.md").write_text(table)
-    print(table)
+    report.write(options.output, "sql_ingest", results, as_markdown(results))
 
 
 if __name__ == "__main__":
