@@ -60,7 +60,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/context"
 git archive HEAD | tar -x -C "$work/context"
-set -- --build-arg "LOCKS=$locks" --build-arg "COMMIT=$commit" --build-arg "CREATED=$(git log -1 --format=%cI)"
+set -- --build-arg "LOCKS=$locks" --label "org.opencontainers.image.revision=$commit" \
+    --label "org.opencontainers.image.created=$(git log -1 --format=%cI)"
 [ -z "${BASE:-}" ] || set -- "$@" --build-arg "BASE=$BASE"
 [ -z "${BEAM_SDK:-}" ] || set -- "$@" --build-arg "BEAM_SDK=$BEAM_SDK"
 

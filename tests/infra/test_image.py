@@ -134,7 +134,7 @@ def test_a_pushed_image_is_named_by_its_digest(build, tmp_path, engine):
     assert (tmp_path / "context/settings.yaml").read_text() == "project: {name: plant}\n"
     assert not (tmp_path / "context/secret.txt").exists()
     asked = next(c for c in (tmp_path / "calls").read_text().splitlines() if c.startswith("build"))
-    commit = re.search(r"COMMIT=([0-9a-f]{40})", asked)[1]
+    commit = re.search(r"revision=([0-9a-f]{40})", asked)[1]
     assert "LOCKS=requirements/tfx-1.21.txt " in asked and "--target pipeline " in asked
     assert f"--tag registry.example/plant:{commit[:12]}" in asked
 
