@@ -77,7 +77,8 @@ case "$engine" in
         fi
         ;;
     podman | buildah)
-        "$engine" build "$@" --layers --timestamp "$SOURCE_DATE_EPOCH" --target "$target" --tag "$name" \
+        # Their cache looks at neither labels nor arguments: it would give this commit the name of an older one.
+        "$engine" build "$@" --no-cache --timestamp "$SOURCE_DATE_EPOCH" --target "$target" --tag "$name" \
             --file "$dockerfile" "$work/context" >&2
         [ -z "$push" ] || "$engine" push --digestfile "$work/digest" "$name" >&2
         ;;
