@@ -77,7 +77,7 @@ case "$engine" in
         fi
         ;;
     podman | buildah)
-        # Their cache looks at neither labels nor arguments: it would give this commit the name of an older one.
+        # From buildah 1.28's cache an image was seen to come with the label of an older commit.
         "$engine" build "$@" --no-cache --timestamp "$SOURCE_DATE_EPOCH" --target "$target" --tag "$name" \
             --file "$dockerfile" "$work/context" >&2
         [ -z "$push" ] || "$engine" push --digestfile "$work/digest" "$name" >&2
