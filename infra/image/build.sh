@@ -77,7 +77,8 @@ case "$engine" in
         fi
         ;;
     podman | buildah)
-        "$engine" build "$@" --layers --timestamp "$SOURCE_DATE_EPOCH" --target "$target" --tag "$name" \
+        # From buildah 1.28's cache an image was seen to come with the label of an older commit.
+        "$engine" build "$@" --no-cache --timestamp "$SOURCE_DATE_EPOCH" --target "$target" --tag "$name" \
             --file "$dockerfile" "$work/context" >&2
         [ -z "$push" ] || "$engine" push --digestfile "$work/digest" "$name" >&2
         ;;
