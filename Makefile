@@ -8,7 +8,7 @@ DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image compile submit gate promote lint format lock audit bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image image-try compile submit gate promote lint format lock audit bench clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ promote: ## move traffic to the staged version by its metrics (ARGS="--prometheu
 
 image: ## build the image that clusters run, and print its digest (ARGS="--push registry.example/plant-failures")
 	@infra/image/build.sh $(ARGS)
+
+image-try: ## build it from Debian's packages without a registry, and run the pipeline in it (root, buildah, mmdebstrap)
+	@infra/image/try.sh
 
 bench: ## measure every claim of speed beside a peer; results go to benchmarks/results (ARGS="--quick")
 	@$(DEV)
