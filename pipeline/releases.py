@@ -23,7 +23,7 @@ def promote(settings_path: str, number: int, why: str) -> None:
         releases, mirror = _releases(settings_path)
         before = releases.traffic()
         releases.promote(number, _reason(why))
-    except ReleaseError as error:
+    except (ReleaseError, OSError) as error:
         _fail(error)
     if before is not None and before.stable == number:
         click.echo(f"Version {number} is stable already.")
@@ -47,7 +47,7 @@ def rollback(settings_path: str, number: int | None, why: str) -> None:
         releases, mirror = _releases(settings_path)
         bad = releases.rollback(_reason(why), number=number)
         traffic = releases.traffic()
-    except ReleaseError as error:
+    except (ReleaseError, OSError) as error:
         _fail(error)
     serves = f"Version {traffic.stable} serves." if traffic else ""
     click.echo(f"Version {bad} is rolled back and quarantined. {serves}")

@@ -1,5 +1,6 @@
 """The verbs about releases: versions, promote, rollback."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -153,6 +154,16 @@ def test_a_broken_source_in_the_settings_does_not_stop_a_rollback(settings, rele
     with settings.open("a") as file:
         file.write("\nnonsense: {kind: [unfinished]}\n")
     assert call(rollback, settings, "--why", "slow").exit_code == 0
+
+
+def test_a_full_disk_is_told_without_a_traceback(settings, releases, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "releases.json")
+
+    monkeypatch.setattr(Releases, "rollback", full)
+    result = CliRunner().invoke(rollback, ["--why", "slow"], obj=str(settings))
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "No space left on device" in result.output
 
 
 def test_rollback_is_quick_and_imports_nothing_slow(settings, releases):
