@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from components.ingest.durations import format_duration, format_instant, parse_instant
+from components.ingest.durations import format_age, format_instant, parse_instant
 from components.ingest.errors import DataError
 from pipeline.settings import Settings, SettingsError, load_settings
 from serving.online.errors import PredictionError
@@ -148,7 +148,7 @@ def _print_sources(console: Console, spine: str, features: "Features", instant: 
             console.print(f"  {name} none", markup=False)
             continue
         age = instant - found
-        told = "at that time" if not age else f"{format_duration(age)} before"
+        told = "at that time" if not age else f"{format_age(age)} before"
         console.print(f"  {name} {format_instant(found)}, {told}", markup=False, soft_wrap=True)
 
 

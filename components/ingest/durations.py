@@ -52,6 +52,17 @@ def format_duration(microseconds: int) -> str:
     return f"{microseconds}us" if microseconds else "0s"
 
 
+def format_age(microseconds: int) -> str:
+    """Writes an age in its two largest units: ``'5d 6h'``, ``'3h 20m'``, ``'12s'``."""
+    counts, left = [], abs(microseconds)
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, MICROSECONDS[unit])
+        if count or counts:
+            counts.append((count, unit))
+    told = [f"{count}{unit}" for count, unit in counts[:2] if count]
+    return " ".join(told) or "less than 1s"
+
+
 def parse_instant(text: str) -> int:
     """Reads an ISO 8601 instant or date; one without a zone is taken as UTC.
 

@@ -111,6 +111,7 @@ def examine(model: Path, records: Sequence[bytes], settings: GateSettings, work:
                 while len(tries) < settings.tries:
                     logging.info("serving gate: %g requests/s", settings.rate)
                     tries.append(asyncio.run(_load(served, single, settings)))
+                    served.check()
                     if tries[-1].failed or tries[-1].percentile_ms(99) <= settings.latency_p99_ms:
                         break
             verdict.measured |= {"memory_mb": served.memory_mb(), **processors}

@@ -66,7 +66,12 @@ class Served:
             raise NotServedError(f"the server ended with code {code}: {' / '.join(last)}")
 
     def memory_mb(self) -> float:
-        """What the server holds resident, in MiB."""
+        """What the server holds resident, in MiB.
+
+        Raises:
+          NotServedError: if it has ended.
+        """
+        self.check()
         return float(psutil.Process(self._process.pid).memory_info().rss) / 2**20
 
     @contextlib.contextmanager
@@ -86,8 +91,10 @@ class Served:
             seen["others_cpu"] = min(1.0, max(0.0, others / whole))
 
     def _cpu_seconds(self) -> float:
-        processes = psutil.Process(self._process.pid), psutil.Process()
-        return sum(sum(process.cpu_times()[:2]) for process in processes)
+        seconds = sum(psutil.Process().cpu_times()[:2])
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended under load, which check() tells
+            seconds += sum(psutil.Process(self._process.pid).cpu_times()[:2])
+        return seconds
 
     def _versions(self, model: str) -> list[dict[str, Any]]:
         url = f"http://{HOST}:{self.rest_port}/v1/models/{model}"

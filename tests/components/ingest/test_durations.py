@@ -49,6 +49,22 @@ def test_a_duration_survives_being_written(microseconds):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (455_080, "5d 6h"),
+        (86_400, "1d"),
+        (86_430, "1d"),
+        (12_000, "3h 20m"),
+        (-61, "1m 1s"),
+        (12, "12s"),
+        (0.3, "less than 1s"),
+    ],
+)
+def test_an_age_is_told_in_its_two_largest_units(seconds, text):
+    assert durations.format_age(int(seconds * 1_000_000)) == text
+
+
+@pytest.mark.parametrize(
     ("text", "microseconds"),
     [
         ("1970-01-01", 0),

@@ -150,6 +150,22 @@ def test_memory_over_the_budget_is_told(
     assert reason.endswith("MiB, and memory_mb is 1")
 
 
+def test_a_server_that_dies_under_load_is_told_as_such(
+    save: Any, records: list[bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = gate._load
+
+    async def deadly(served: Any, *rest: Any) -> Result:
+        served._process.kill()
+        served._process.wait()
+        return await load(served, *rest)
+
+    monkeypatch.setattr(gate, "_load", deadly)
+    verdict = gate.examine(save(lambda y: y), records, settings(), tmp_path / "work")
+    (reason,) = verdict.reasons
+    assert reason.startswith("the server ended with code -9")
+
+
 def test_a_model_that_cannot_be_loaded_is_not_blessed(
     records: list[bytes], tmp_path: pathlib.Path
 ) -> None:
