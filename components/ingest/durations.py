@@ -54,7 +54,8 @@ def format_duration(microseconds: int) -> str:
 
 def format_age(microseconds: int) -> str:
     """Writes an age in its two largest units: ``'5d 6h'``, ``'3h 20m'``, ``'12s'``."""
-    counts, left = [], abs(microseconds)
+    counts: list[tuple[int, str]] = []
+    left = abs(microseconds)
     for unit in ("d", "h", "m", "s"):
         count, left = divmod(left, MICROSECONDS[unit])
         if count or counts:

@@ -35,7 +35,7 @@ def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
     assert "machine_id 3 at 2025-01-22T07:30:00Z" in printed
     assert "probabilities 0." in printed
     assert "by version 7 of plant-failures" in printed
-    assert "observations 2025-01-22T06:00:00Z, 90m before" in printed
+    assert "observations 2025-01-22T06:00:00Z, 1h 30m before" in printed
     assert "telemetry/every_1h 2025-01-22T07:00:00Z, 30m before" in printed
     assert "Features" not in printed
     explained = call(
