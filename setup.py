@@ -7,7 +7,7 @@ import setuptools
 
 ROOT = pathlib.Path(__file__).parent
 STACKS = runpy.run_path(str(ROOT / "pipeline" / "stacks.py"))
-PACKAGES = ["components", "demo", "pipeline", "schemas", "serving", "trainer"]
+PACKAGES = ["components", "demo", "observability", "pipeline", "schemas", "serving", "trainer"]
 
 
 def named(path: pathlib.Path) -> list[str]:

@@ -18,7 +18,7 @@ def made_from(settings: Settings, path: pathlib.Path) -> dict[str, str]:
     return {
         "settings": fingerprint.text(path.read_bytes()),
         "schema": schema_file.fingerprint(settings.schema_file),
-        "code": fingerprint.code("components", "trainer", "pipeline", "serving"),
+        "code": fingerprint.code("components", "trainer", "pipeline", "serving", "observability"),
         "commit": _commit(),
     }
 

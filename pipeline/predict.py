@@ -105,7 +105,10 @@ def _one(
     for name, value in sorted(_outputs(prediction).items()):
         console.print(f"  {name} {value}", markup=False, soft_wrap=True)
     console.print(
-        f"  by version {prediction.version} of {settings.serving.model}, {server}", markup=False
+        f"  by version {prediction.version} of {settings.serving.model}, {server}, "
+        f"request {prediction.request_id}",
+        markup=False,
+        soft_wrap=True,
     )
     _print_sources(console, settings.spine, features, instant)
     spent = " ".join(f"{name} {1000 * s:.0f}" for name, s in features.seconds.items())

@@ -47,7 +47,10 @@ def _released(options: Options, settings_path: str) -> Options:
 def _run(options: Options, console: Console) -> None:
     # Google's libraries tell of a Python that they will not support for long.
     warnings.simplefilter("ignore", FutureWarning)
-    from serving.server.process import Listening, run
+    from serving.server.process import Listening, log_to_stderr, run
+
+    if options.log_format == "json":
+        log_to_stderr(options.log_format)
 
     def tell(where: Listening) -> None:
         base = f"http://{where.host}:{where.rest}"

@@ -6,11 +6,11 @@ from typing import Any
 
 from tfx.orchestration import pipeline as tfx_pipeline
 
+from observability.records import JsonFormatter
 from pipeline import fingerprint, history
 from pipeline.definition import RunInputs, create_pipeline
 from pipeline.local import decision, summaries
 from pipeline.local.events import Event, EventWriter
-from pipeline.local.logs import JsonFormatter
 from pipeline.local.runner import ObservedDagRunner, Stage
 from pipeline.settings import load_settings
 

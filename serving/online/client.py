@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TypeVar
@@ -31,10 +32,12 @@ class Prediction:
       version: the version that gave them.
       outputs: by name [n] or [n, k]; text is bytes in an object array. See
         ``trainer.model.predictions``.
+      request_id: by which the server's and the proxies' logs know the request.
     """
 
     version: int
     outputs: Mapping[str, np.ndarray]
+    request_id: str = ""
 
 
 class PredictionClient:
@@ -131,11 +134,14 @@ class PredictionClient:
     def _predict(self, table: pa.Table, deadline: float) -> Prediction:
         signature = self._known_signature(deadline)
         columns = request_columns(table, signature.inputs)
+        request_id = uuid.uuid4().hex
         version, outputs = self._tried(
             deadline,
-            lambda left: self._transport.predict(self._target, signature, columns, left),
+            lambda left: self._transport.predict(
+                self._target, signature, columns, left, request_id
+            ),
         )
-        return Prediction(version, outputs)
+        return Prediction(version, outputs, request_id)
 
     def _known_signature(self, deadline: float) -> Signature:
         known = self._signature

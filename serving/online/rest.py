@@ -70,11 +70,12 @@ class RestTransport:
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
+        request_id: str,
     ) -> tuple[int, dict[str, np.ndarray]]:
         """As ``Transport.predict``."""
         path = _path(Target(target.model, signature.version))
         body = predict_body(target.signature, columns)
-        answer = self._call("POST", f"{path}:predict", body.encode(), timeout)
+        answer = self._call("POST", f"{path}:predict", body.encode(), timeout, request_id)
         outputs = answer.get("outputs")
         if len(signature.outputs) == 1:
             # A single output comes without its name.
@@ -94,8 +95,13 @@ class RestTransport:
         for connection in idle:
             connection.close()
 
-    def _call(self, method: str, path: str, body: bytes | None, timeout: float) -> dict[str, Any]:
-        status, text = self._send(method, f"{self._base}{path}", body, timeout)
+    def _call(
+        self, method: str, path: str, body: bytes | None, timeout: float, request_id: str = ""
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if request_id:
+            headers["X-Request-ID"] = request_id
+        status, text = self._send(method, f"{self._base}{path}", body, headers, timeout)
         try:
             answer = json.loads(text)
         except ValueError:
@@ -109,7 +115,7 @@ class RestTransport:
         return answer
 
     def _send(
-        self, method: str, path: str, body: bytes | None, timeout: float
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float
     ) -> tuple[int, bytes]:
         with self._lock:
             connection = self._idle.pop() if self._idle else self._make(*self._address)
@@ -118,7 +124,7 @@ class RestTransport:
             connection.sock.settimeout(timeout)
         where = f"{self._address[0]}:{self._address[1] or ''}"
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             text = response.read()
         except TimeoutError:

@@ -70,6 +70,7 @@ class RpcTransport:
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
+        request_id: str,
     ) -> tuple[int, dict[str, np.ndarray]]:
         """As ``Transport.predict``."""
         request = predict_pb2.PredictRequest()
@@ -79,7 +80,9 @@ class RpcTransport:
             dtype = types_pb2.DataType.Value(signature.inputs[name])
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype, values.shape))
         try:
-            answer = self._stub.Predict(request, timeout=timeout)
+            answer = self._stub.Predict(
+                request, timeout=timeout, metadata=[("x-request-id", request_id)]
+            )
         except grpc.RpcError as error:
             raise _told(error) from None
         outputs = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}

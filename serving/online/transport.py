@@ -52,8 +52,11 @@ class Transport(Protocol):
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
+        request_id: str,
     ) -> tuple[int, dict[str, np.ndarray]]:
         """Asks for a prediction: the version that gave it, and the outputs.
+
+        ``request_id`` goes along as ``x-request-id``; servers and proxies log it.
 
         Raises:
           PredictionError: whatever the server, or the way there, answers instead.

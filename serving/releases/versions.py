@@ -77,11 +77,21 @@ def read_version(folder: Path, number: int) -> Version:
     One broken file among many must not stand in the way of a rollback.
     """
     path = folder / str(number)
+    return Version(number, path, _read_release(path))
+
+
+def run_id_of(path: Path) -> str:
+    """The pipeline run that made the version in a folder; "" if nothing tells."""
+    lineage = _read_release(path).get("lineage")
+    return str(lineage.get("run_id") or "") if isinstance(lineage, dict) else ""
+
+
+def _read_release(path: Path) -> dict[str, Any]:
     try:
         release = json.loads((path / RELEASE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        release = {}
-    return Version(number, path, release if isinstance(release, dict) else {})
+        return {}
+    return release if isinstance(release, dict) else {}
 
 
 def stage_copy(

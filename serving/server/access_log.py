@@ -1,20 +1,23 @@
 """One line of JSON a request, written by a thread of its own."""
 
 import dataclasses
-import datetime
 import queue
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from serving.server.core import Core
+from observability.records import time_text
+from serving.server.core import Answer, Core
 
 _QUEUED = 100_000
 _ID = 128
 _COUNTED = ("predict", "classify", "regress")
+# Statuses that the server is to blame for, as gRPC's status codes say.
+_OURS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
 @dataclasses.dataclass
@@ -31,6 +34,8 @@ class Entry:
       seconds: from the first byte of the body until the answer was made.
       rows: the batch size; 0 where there is none.
       request_id: the header ``x-request-id``, at most 128 characters.
+      trace_id: of the header ``traceparent``.
+      run_id: the pipeline run that made the version.
     """
 
     api: str
@@ -42,6 +47,13 @@ class Entry:
     seconds: float = 0.0
     rows: int = 0
     request_id: str = ""
+    trace_id: str = ""
+    run_id: str = ""
+
+    def answered(self, answer: Answer) -> None:
+        """Takes from an answer what made it."""
+        self.version, self.signature = answer.version, answer.signature
+        self.run_id = answer.run_id
 
 
 class AccessLog:
@@ -100,7 +112,7 @@ class AccessLog:
             last = batch[-1] is None
             text = b"".join(_line(*item) for item in batch if item is not None)
             if self._dropped:
-                text += orjson.dumps({"dropped": self._dropped}) + b"\n"
+                text += _dropped(self._dropped)
                 self._dropped = 0
             self._file.write(text)
             self._file.flush()
@@ -118,11 +130,32 @@ def record(core: Core, access_log: AccessLog, at: float, entry: Entry) -> None:
 
 
 def _line(at: float, entry: Entry) -> bytes:
-    instant = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
-    text = {
-        "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        **dataclasses.asdict(entry),
+    about = " ".join(filter(None, (entry.api, entry.method, entry.status)))
+    ids = {"run_id": entry.run_id, "request_id": entry.request_id[:_ID], "trace_id": entry.trace_id}
+    text: dict[str, Any] = {
+        "time": time_text(at),
+        "level": "ERROR" if entry.status in _OURS else "INFO",
+        "logger": "serving.access",
+        "message": about,
+        **{name: value for name, value in ids.items() if value},
+        "api": entry.api,
+        "method": entry.method,
+        "model": entry.model,
+        "model_version": entry.version,
+        "signature": entry.signature,
+        "status": entry.status,
         "seconds": round(entry.seconds, 6),
-        "request_id": entry.request_id[:_ID],
+        "rows": entry.rows,
     }
     return orjson.dumps(text, default=str) + b"\n"
+
+
+def _dropped(count: int) -> bytes:
+    text = {
+        "time": time_text(time.time()),
+        "level": "WARNING",
+        "logger": "serving.access",
+        "message": f"{count} lines were dropped: the disk could not follow",
+        "dropped": count,
+    }
+    return orjson.dumps(text) + b"\n"

@@ -29,12 +29,13 @@ __all__ = ["Answer", "Core", "Target"]
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A model's outputs, and which version and signature made them."""
+    """A model's outputs, which version and signature made them, and which run made the version."""
 
     outputs: Mapping[str, np.ndarray]
     model: str
     version: int
     signature: str
+    run_id: str
 
 
 class Core:
@@ -172,7 +173,7 @@ class Core:
         self.metrics.observe_answer(target.model, version.number, outputs, target.by_traffic)
         if output_filter:
             outputs = {alias: outputs[alias] for alias in output_filter}
-        return Answer(outputs, target.model, version.number, name)
+        return Answer(outputs, target.model, version.number, name, servable.run_id)
 
     def pin(self, target: Target) -> Target:
         """The target with the version that it means now; see ``Catalog.pin``.

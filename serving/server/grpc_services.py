@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from observability.trace import trace_of_header
 from serving.server.access_log import AccessLog, Entry, record
 from serving.server.core import Answer, Core, Target
 from serving.server.errors import ServingError
@@ -68,7 +69,13 @@ class Calls:
             Serving's, messages are cut at 1,024 characters.
         """
         at, begin = time.time(), time.perf_counter()
-        entry = Entry("GRPC", method, request_id=_request_id(context))
+        metadata = dict(context.invocation_metadata() or ())
+        entry = Entry(
+            "GRPC",
+            method,
+            request_id=str(metadata.get("x-request-id", "")),
+            trace_id=trace_of_header(str(metadata.get("traceparent", ""))),
+        )
         spec = getattr(request, "model_spec", None)
         if spec is not None:
             entry.model, entry.signature = spec.name, spec.signature_name
@@ -253,20 +260,12 @@ def _tell(answer: Answer, spec: model_pb2.ModelSpec, entry: Entry) -> None:
     """Says which model, version and signature answered."""
     spec.name, spec.signature_name = answer.model, answer.signature
     spec.version.value = answer.version
-    entry.version, entry.signature = answer.version, answer.signature
+    entry.answered(answer)
 
 
 def _deadline(context: grpc.aio.ServicerContext) -> float | None:
     left = context.time_remaining()
     return None if left is None else time.monotonic() + left
-
-
-def _request_id(context: grpc.aio.ServicerContext) -> str:
-    metadata: Iterator[tuple[str, str | bytes]] = iter(context.invocation_metadata() or ())
-    for name, value in metadata:
-        if name == "x-request-id":
-            return str(value)
-    return ""
 
 
 def _cut(message: str) -> str:

@@ -6,7 +6,7 @@ command line of tensorflow_model_server can be used as it is.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import click
 
@@ -45,6 +45,8 @@ class Options:
       header_seconds: in which a request's headers must arrive.
       body_seconds: in which its body must arrive.
       access_log: a file; "-" for standard error; "" for none.
+      log_format: of what the server says besides, on standard error: ``text`` for people, ``json``
+        for what collects logs.
       ready_file: gets the ports as JSON once they listen.
       grace_seconds: how long requests under way may take after SIGTERM.
       end_with_parent: the process that started this one, to end when it is gone; 0 to stay.
@@ -68,6 +70,7 @@ class Options:
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     access_log: str = ""
+    log_format: Literal["text", "json"] = "text"
     ready_file: str = ""
     grace_seconds: float = 15.0
     end_with_parent: int = 0
@@ -92,6 +95,7 @@ _HELP = {
     "header_seconds": "Time for a request's headers to arrive.",
     "body_seconds": "Time for a request's body to arrive.",
     "access_log": "File for one JSON line a request; - for standard error.",
+    "log_format": "How the server's own log is written, to standard error.",
     "ready_file": "File that gets the ports as JSON once they listen.",
     "grace_seconds": "Time for requests under way after SIGTERM.",
     "end_with_parent": "Process that started this one: end when it is gone.",
@@ -123,6 +127,8 @@ def _option(field: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         settings |= {"type": click.IntRange(0, ceiling), "show_default": True}
     elif isinstance(field.default, float):
         settings |= {"type": click.FloatRange(0), "show_default": True}
+    elif choices := get_args(field.type):
+        settings |= {"type": click.Choice(choices), "show_default": True}
     else:
         settings |= {"type": str, "show_default": bool(field.default)}
     return click.option(f"--{field.name.replace('_', '-')}", field.name, **settings)

@@ -13,16 +13,21 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+from observability.records import JsonFormatter
 from serving.folders import write_atomically
 from serving.server.options import CONTEXT, Options, OptionsError, server_options
 
 # What TensorFlow says of missing GPUs is none of the server's news.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if __name__ == "__main__":
+    # Nor is what Google's libraries say of a Python that they will not support for long.
+    warnings.simplefilter("ignore", FutureWarning)
 
 import grpc.aio
 import uvicorn
@@ -38,7 +43,7 @@ from serving.server.startup import make_core, metrics_path, reload_from_file
 _SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _SETTLE = 1.0
 _HOLD = 0.05
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("serving.server.process")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,12 +260,24 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def log_to_stderr(log_format: str) -> None:
+    """Sends what the server says of itself to standard error.
+
+    Args:
+      log_format: ``text`` or ``json``.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 @click.command(context_settings=dict(CONTEXT))
 @server_options()
 def main(**values: object) -> None:
     """Serve SavedModels on TensorFlow Serving's gRPC and REST APIs; an emulator of it."""
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr(str(values["log_format"]))
 
     def tell(where: Listening) -> None:
         _log.info("gRPC listens on %s:%d, REST on %d", where.host, where.grpc, where.rest)

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from observability.trace import trace_of_header
 from serving.server import json_answers, json_examples, json_tensors, model_info
 from serving.server.access_log import AccessLog, Entry, record
 from serving.server.core import Core, Target
@@ -72,7 +73,11 @@ class RestApi:
             await self._send(send, 404, json_answers.write_error("Not Found"))
             return
         at, begin = time.time(), time.perf_counter()
-        entry = Entry("REST", request_id=_request_id(scope))
+        entry = Entry(
+            "REST",
+            request_id=_header(scope, b"x-request-id"),
+            trace_id=trace_of_header(_header(scope, b"traceparent")),
+        )
         close = False
         try:
             body = await read_body(scope, receive, self._limits.body_bytes)
@@ -129,7 +134,7 @@ class RestApi:
             answer, numbers = await regress(self._core, target, examples, deadline)
             written = json_answers.write_regression(numbers)
             entry.rows = len(numbers.regressions)
-        entry.version, entry.signature = answer.version, answer.signature
+        entry.answered(answer)
         return written
 
     async def _predict(
@@ -143,6 +148,7 @@ class RestApi:
         first = next(iter(body.inputs.values()))
         entry.rows = len(first) if first.ndim else 1
         answer = await self._core.predict(target, body.inputs, deadline=deadline)
+        entry.answered(answer)
         return json_answers.write_predict(answer.outputs, body.rows)
 
     def _info(self, target: Target, entry: Entry) -> bytes:
@@ -174,8 +180,8 @@ class RestApi:
         await send({"type": "http.response.body", "body": body})
 
 
-def _request_id(scope: Scope) -> str:
+def _header(scope: Scope, sought: bytes) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
+        if name == sought:
             return str(value.decode("latin-1"))
     return ""

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.saved_model import loader_impl
 
+from serving.releases.versions import run_id_of
 from serving.server.errors import ServingError
 from serving.server.signatures import read_signatures, type_name
 
@@ -43,6 +44,7 @@ class Servable:
                 f"{folder}",
             )
         self.folder = folder
+        self.run_id = run_id_of(Path(folder))
         self._under_way = 0
         self._idle = threading.Condition()
         config = tf.compat.v1.ConfigProto(

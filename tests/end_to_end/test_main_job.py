@@ -2,12 +2,16 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 
+import httpx
 import pytest
 
 from tests.end_to_end.conftest import Project
+from tests.observability import records
 
 pytestmark = pytest.mark.end_to_end
 
@@ -80,10 +84,37 @@ def test_the_version_answers_through_both_signatures(project: Project) -> None:
 def test_every_log_line_is_json_with_the_run(project: Project) -> None:
     record = project.runs[-1]
     lines = (record["folder"] / "log.jsonl").read_text().splitlines()
-    entries = [json.loads(line) for line in lines]
-    assert {"time", "level", "run_id", "node", "logger", "message"} <= set(entries[0])
+    entries = records.read(lines)
     assert {e["run_id"] for e in entries} == {record["run_id"]}
-    assert set(record["nodes"]) <= {e["node"] for e in entries}
+    assert set(record["nodes"]) <= {e.get("node") for e in entries}
+
+
+def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) -> None:
+    ready, access = project.folder / "ready.json", project.folder / "var/logs/access.jsonl"
+    access.parent.mkdir(exist_ok=True)
+    ports = ("--port", "0", "--rest-api-port", "0", "--ready-file", str(ready))
+    server = project.start("serve", *ports, "--access-log", str(access))
+    try:
+        while not ready.exists():
+            assert server.poll() is None, server.communicate()
+            time.sleep(0.1)
+        url = f"http://127.0.0.1:{json.loads(ready.read_text())['rest']}"
+        while "AVAILABLE" not in httpx.get(f"{url}/v1/models/plant-failures").text:
+            time.sleep(0.1)
+        printed = project.call("predict", "--entity", "3", "--server", url)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    (answered,) = (
+        line
+        for line in records.read(access.read_text().splitlines())
+        if line["method"] == "predict"
+    )
+    assert f"request {answered['request_id']}" in printed
+    assert answered["model_version"] == 1
+    log = project.folder / "var/runs" / answered["run_id"] / "log.jsonl"
+    lines = records.read(log.read_text().splitlines())
+    assert {"SqlExampleGen-observations", "Trainer"} <= {line.get("node") for line in lines}
 
 
 def test_second_run_is_cached_and_pushes_nothing_new(project: Project) -> None:

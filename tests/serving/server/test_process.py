@@ -14,9 +14,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.server.tensor_protos import to_proto
+from tests.observability import records
 from tests.serving.server.served import MODEL, ROOT, command, environment, save_model, serving
 
 PREDICT = f"/v1/models/{MODEL}:predict"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("process") / MODEL
     folder.mkdir()
     save_model(folder)
+    extra = folder / "1/assets.extra"
+    extra.mkdir()
+    (extra / "release.json").write_text(json.dumps({"lineage": {"run_id": "run-7"}}))
     return folder
 
 
@@ -132,7 +137,9 @@ def test_the_access_log(flags, tmp_path):
     log = tmp_path / "access.jsonl"
     with serving(tmp_path, [*flags, f"--access-log={log}"]) as served:
         httpx.post(
-            served.url + PREDICT, json={"instances": [1, 2]}, headers={"x-request-id": "r-1"}
+            served.url + PREDICT,
+            json={"instances": [1, 2]},
+            headers={"x-request-id": "r-1", "traceparent": TRACEPARENT},
         )
         httpx.post(f"{served.url}/v1/models/nil:predict", json={"instances": [1]})
         request = predict_pb2.PredictRequest()
@@ -142,14 +149,19 @@ def test_the_access_log(flags, tmp_path):
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             stub.Predict(request, timeout=10, metadata=[("x-request-id", "g-1")])
         assert served.end() == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = records.read(log.read_text().splitlines())
     rest, unknown, rpc = (line for line in lines if line["method"] == "predict")
     assert {**rest, "time": "", "seconds": 0} == {
         "time": "",
+        "level": "INFO",
+        "logger": "serving.access",
+        "message": "REST predict OK",
+        "run_id": "run-7",
+        "trace_id": TRACEPARENT[3:35],
         "api": "REST",
         "method": "predict",
         "model": MODEL,
-        "version": 1,
+        "model_version": 1,
         "signature": "serving_default",
         "status": "OK",
         "seconds": 0,
@@ -159,6 +171,22 @@ def test_the_access_log(flags, tmp_path):
     assert 0 < rest["seconds"] < 10 and rest["time"].endswith("Z")
     assert (unknown["model"], unknown["status"]) == ("nil", "NOT_FOUND")
     assert (rpc["api"], rpc["rows"], rpc["request_id"]) == ("GRPC", 3, "g-1")
+
+
+def test_what_the_server_says_as_json(flags, tmp_path):
+    process = subprocess.Popen(
+        command("--port=0", "--rest-api-port=0", "--log-format=json", *flags),
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        (said,) = records.read([process.stderr.readline()])
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert said["logger"].startswith("serving.server") and said["level"] == "INFO"
 
 
 @pytest.mark.parametrize("flag", ["--port", "--rest-api-port"])

@@ -1,0 +1,59 @@
+"""A log record: one JSON object a line, with the same fields wherever it comes from.
+
+The fields are those of ``infra/logging/record.schema.json``. ``time``, ``level``, ``logger`` and
+``message`` are in every record; the others where they are known.
+"""
+
+import datetime
+import json
+import logging
+import traceback
+from typing import Any
+
+from observability.trace import trace_of_run
+
+
+def time_text(seconds: float) -> str:
+    """An instant as ISO 8601 in UTC with milliseconds.
+
+    Args:
+      seconds: since 1970, as ``time.time()`` has them.
+    """
+    instant = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a process's log records.
+
+    Attributes:
+      run_id: the pipeline run that this process belongs to.
+      node: the stage that is running; whoever runs the stages sets it. Beam's threads log too, so
+        it belongs to the process and not to a thread.
+      worker: which of a stage's processes this is, such as ``worker-1``.
+    """
+
+    def __init__(self, run_id: str = "", node: str = "", worker: str = "") -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.node = node
+        self.worker = worker
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        told = {
+            "run_id": self.run_id,
+            "node": self.node,
+            "worker": self.worker,
+            "trace_id": trace_of_run(self.run_id),
+        }
+        fields: dict[str, Any] = {
+            "time": time_text(record.created),
+            "level": record.levelname,
+            **{name: value for name, value in told.items() if value},
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["error"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(fields, ensure_ascii=False)
