@@ -1,6 +1,7 @@
 """Packages the project, so that Beam's workers and the container can install it."""
 
 import pathlib
+import re
 import runpy
 
 import setuptools
@@ -30,13 +31,21 @@ def requirements() -> list[str]:
     ]
 
 
+def project() -> str:
+    """The project's name in settings.yaml."""
+    settings = ROOT / "settings.yaml"
+    text = settings.read_text(encoding="utf-8") if settings.exists() else ""
+    found = re.search(r"^project:\s*\{?\s*name:\s*([a-z0-9-]+)", text, re.MULTILINE)
+    return found[1] if found else "tfx-pipeline"
+
+
 setuptools.setup(
-    name="tfx-pipeline-template",
+    name=project(),
     version="0.1.0",
     description="A TFX pipeline from SQL and sensor data to a checked, released model",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=STACKS["requires_python"](),
     packages=setuptools.find_namespace_packages(
         include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]

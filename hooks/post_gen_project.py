@@ -22,6 +22,9 @@ LEFT_OUT = re.compile(
 )
 """What is the template's alone; all other tracked files are the project's, too."""
 
+DEMO = ("settings.yaml", "schemas/schema.pbtxt", "infra/kubeflow/settings.yaml")
+"""What the project has in words of its own, and its tests read as the demo has it."""
+
 _FEATURE = re.compile(r"^feature \{\n  name: \"(.+)\"\n(?:  .*\n)*\}\n", re.MULTILINE)
 _MANUAL = "## Two commands"
 
@@ -89,6 +92,15 @@ def lay(root: pathlib.Path, project: pathlib.Path) -> None:
             folder.rmdir()
 
 
+def keep_demo(root: pathlib.Path, project: pathlib.Path) -> None:
+    """Lays the demo's settings and schema into ``demo/project``, where the tests look for them."""
+    for name in DEMO:
+        target = project / "demo" / "project" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, target)
+        target.chmod(0o644)
+
+
 def fit_schema(root: pathlib.Path, project: pathlib.Path) -> None:
     """Makes the demo's schema that of the answers: the rendered one holds only another label.
 
@@ -140,7 +152,7 @@ def advice(slug: str) -> str:
             f"  cd {slug}\n"
             f"  export {variable}=postgresql://user:password@host/database\n"
             "  make doctor                                            # prepares .venv\n"
-            f"  .venv/bin/python -m pipeline init --url-env {variable} --force\n"
+            f"  .venv/bin/python -m pipeline init --url-env {variable}\n"
             "  make run"
         )
     return (
@@ -155,6 +167,7 @@ if __name__ == "__main__":
     try:
         with template() as origin:
             lay(origin, here)
+            keep_demo(origin, here)
             fit_schema(origin, here)
             finish_readme(origin, here)
     except TemplateError as error:

@@ -25,6 +25,11 @@ DIFFERS = {
     "schemas/schema.pbtxt",
     "settings.yaml",
 }
+# The demo's settings and schema, for the project's tests.
+KEPT = {
+    f"demo/project/{name}"
+    for name in ("settings.yaml", "schemas/schema.pbtxt", "infra/kubeflow/settings.yaml")
+}
 CI = {
     "github": ".github/workflows/pipeline.yml",
     "gitlab": ".gitlab-ci.yml",
@@ -52,7 +57,10 @@ def contents(project: pathlib.Path) -> dict[str, bytes]:
 
 def test_default_project_is_the_live_tree(default):
     found, tree = contents(default), live()
-    assert set(found) - set(tree) == {CI["github"]}
+    assert set(found) - set(tree) == {CI["github"], *KEPT}
+    assert {found[name] for name in KEPT} == {
+        tree[name.removeprefix("demo/project/")] for name in KEPT
+    }
     assert set(tree) - set(found) == set()
     assert {name for name in tree if found[name] != tree[name]} == {"README.md"}
 
@@ -106,7 +114,7 @@ def test_only_the_allowed_files_differ(variant):
     project, answers = variant
     found, tree = contents(project), live()
     ci = answers.get("ci", "github")
-    assert set(found) - set(tree) == ({CI[ci]} if ci in CI else set())
+    assert set(found) - set(tree) == KEPT | ({CI[ci]} if ci in CI else set())
     lacks = {"schemas/schema.pbtxt"} if answers.get("spine_source") == "sql" else set()
     assert set(tree) - set(found) == lacks
     assert {name for name in tree if found.get(name) != tree[name]} - lacks <= DIFFERS

@@ -8,19 +8,24 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 from apache_beam.runners.portability.stager import Stager
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ("components", "demo", "pipeline", "schemas", "serving", "trainer")
+FOLDERS = ("components", "demo", "observability", "pipeline", "schemas", "serving", "trainer")
 
 
 @pytest.fixture
 def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
     """What setup.py reads, in a folder that it may write to."""
     ignored = shutil.ignore_patterns("__pycache__")
+    (tmp_path / "schemas").mkdir()
     for name in (*FOLDERS, "requirements"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    for name in ("setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored, dirs_exist_ok=True)
+    # A project that `init` has not made one for has none.
+    (tmp_path / "schemas/schema.pbtxt").touch()
+    for name in ("setup.py", "README.md", "LICENSE", "MANIFEST.in", "settings.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
@@ -42,6 +47,8 @@ def test_wheel_holds_every_module_and_the_schema(checkout: pathlib.Path) -> None
     )
     assert built.returncode == 0, built.stderr
     (wheel,) = (checkout / "dist").glob("*.whl")
+    name = yaml.safe_load((ROOT / "settings.yaml").read_text())["project"]["name"]
+    assert wheel.name.startswith(f"{name.replace('-', '_')}-")
     packed = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith(FOLDERS)}
     assert packed == needed()
 

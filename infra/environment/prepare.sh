@@ -19,6 +19,10 @@ esac
 TFX=${TFX:-}
 PYTHON=${PYTHON:-}
 venv=.venv${TFX:+-$TFX}
+if [ -L "$venv" ]; then
+    say "$venv is a link to $(readlink "$venv"): bringing it up to this checkout's lock would change it for others. Remove the link"
+    exit 1
+fi
 
 prepare_registry() {
     if [ -n "$kind" ] || grep -qs '^registry:' settings.yaml; then

@@ -17,7 +17,9 @@ _COMMENTS = {
     "split": "Counted back from as_of; the label's horizon lies between train and eval.",
     "evaluation": "Give min: (or max:) to each metric that a model must reach before it is pushed.",
 }
-_DEMO = "var/demo/plant.db"
+# Settings that nobody has written for data of their own: the demo's, and a new project's start.
+_NOBODYS = ("var/demo/plant.db", "# A start. `python -m pipeline init")
+_KEPT = ("training", "serving", "registry", "run")
 
 
 def settings_text(settings: dict[str, Any], live: bool) -> str:
@@ -42,8 +44,37 @@ def settings_text(settings: dict[str, Any], live: bool) -> str:
 
 
 def may_replace(path: pathlib.Path) -> bool:
-    """Whether settings may be written there unasked: there are none, or the demo's."""
-    return not path.exists() or _DEMO in path.read_text(encoding="utf-8", errors="replace")
+    """Whether settings may be written there unasked: there are none, or the demo's, or a start."""
+    if not path.exists():
+        return True
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return any(mark in text for mark in _NOBODYS)
+
+
+def keep_choices(path: pathlib.Path, proposed: dict[str, Any]) -> dict[str, Any]:
+    """The proposed settings with what the file there says of training, serving and registry.
+
+    None of that comes from the data. A model that is called as the project was is called as it will
+    be.
+
+    Args:
+      path: the settings that will be replaced; without readable ones nothing is kept.
+      proposed: the settings' content.
+    """
+    try:
+        there = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        there = None
+    if not isinstance(there, dict):
+        return proposed
+    kept = {key: dict(there[key]) for key in _KEPT if isinstance(there.get(key), dict)}
+    project = there.get("project")
+    before = project.get("name") if isinstance(project, dict) else None
+    if "serving" in kept and kept["serving"].get("model") in (None, before):
+        kept["serving"]["model"] = proposed["project"]["name"]
+    if "training" in kept and proposed["label"]["task"] == "regression":
+        kept["training"].pop("class_weights", None)
+    return {**proposed, **kept}
 
 
 def keep(path: pathlib.Path) -> pathlib.Path | None:

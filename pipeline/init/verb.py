@@ -55,9 +55,7 @@ class _Duration(click.ParamType):
 )
 @click.option("--timezone", default="UTC", show_default=True, help="Of times without a zone.")
 @click.option("--name", help="The project's name.")
-@click.option(
-    "--force", is_flag=True, help="Replace settings that are not the demo's; a copy stays."
-)
+@click.option("--force", is_flag=True, help="Replace settings of your own; a copy stays.")
 @click.option("--no-schema", is_flag=True, help="Leave the schema for later.")
 @click.option("--yes", is_flag=True, help="Take every proposal.")
 @click.pass_obj
@@ -159,7 +157,8 @@ def _written(
     if path.stem != "settings":
         # Other settings than the project's own: its schema is not theirs.
         proposed.settings["schema"] = f"schemas/{path.stem}.pbtxt"
-    text = document.settings_text(proposed.settings, proposed.live)
+    content = document.keep_choices(path, proposed.settings)
+    text = document.settings_text(content, proposed.live)
     settings = parse_settings(text, str(path))
     show.uses(console, proposed.uses)
     console.print(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import demo_project
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -67,10 +69,10 @@ class Project:
 def make_project(folder: pathlib.Path, machines: int = 12, days: int = 60) -> Project:
     """A small plant, and the repository's own settings fitted to its length."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = yaml.safe_load((ROOT / "settings.yaml").read_text())
+    settings = yaml.safe_load(demo_project.SETTINGS.read_text())
     settings["as_of"] = "2025-02-20"
     settings["split"] = {"by": "time", "train": "34d", "eval": "10d"}
-    settings["schema"] = str(ROOT / "schemas/schema.pbtxt")
+    settings["schema"] = str(demo_project.SCHEMA)
     settings["training"] = settings["training"] | {"epochs": 4}
     # Few machines and few failures: that a model comes out counts here, not how good it is.
     settings["evaluation"]["metrics"] = {"auc": {"min": 0.5, "may_drop": 0.5}}

@@ -16,6 +16,7 @@ import yaml
 
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.settings import load_settings
+from tests import demo_project
 from tests.end_to_end.conftest import Project, make_project
 from tests.pipeline.kubeflow.launcher.cluster import Cluster, Finished
 from tests.pipeline.kubeflow.launcher.command import run_forked, run_process
@@ -54,7 +55,7 @@ class Plant:
             kind = "Sql" if source["kind"] == "sql" else "Sensor"
             nodes[f"{kind}ExampleGen-{name}"] = {"cache": True}
         project.change(
-            schema="schemas/schema.pbtxt",
+            schema=demo_project.SCHEMA_BESIDE_THE_CODE,
             sources=settings["sources"],
             serving=settings["serving"],
             kubeflow={

@@ -1,13 +1,12 @@
 """The definition says what the picture in it shows."""
 
-import pathlib
-
 import pytest
 
 from components.curated_schema import schema_file
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
 from serving.registry.settings import Registry
+from tests import demo_project
 
 pytestmark = pytest.mark.tfx
 
@@ -17,10 +16,10 @@ def pipeline():
     from pipeline import beam
     from pipeline.definition import RunInputs, create_pipeline
 
-    settings = load_settings(pathlib.Path("settings.yaml"))
+    settings = load_settings(demo_project.SETTINGS)
     registry = Registry(kind="mlflow", tracking_uri_env="MLFLOW_TRACKING_URI")
     settings = settings.model_copy(update={"registry": registry})
-    columns = schema_file.columns(schema_file.read_schema(settings.schema_file))
+    columns = schema_file.columns(schema_file.read_schema(demo_project.SCHEMA))
     inputs = RunInputs(
         as_of="2025-04-17T00:00:00Z",
         watermarks=dict.fromkeys(settings.sources, "w"),

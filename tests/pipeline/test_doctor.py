@@ -7,9 +7,10 @@ import platform
 import pytest
 
 from pipeline import doctor, stacks
+from tests import demo_project
 
 
-def findings(settings: str = "settings.yaml") -> dict[str, doctor.Finding]:
+def findings(settings: str = str(demo_project.SETTINGS)) -> dict[str, doctor.Finding]:
     return {f.what: f for f in doctor.examine(pathlib.Path(settings), import_tfx=False)}
 
 
@@ -89,7 +90,7 @@ def test_unset_variable_is_told_with_an_example(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PLANT_DB_URL", raising=False)
-    text = pathlib.Path("settings.yaml").read_text()
+    text = demo_project.SETTINGS.read_text()
     kept = [line for line in text.splitlines() if "url: sqlite" not in line]
     path = tmp_path / "settings.yaml"
     path.write_text("\n".join(kept))

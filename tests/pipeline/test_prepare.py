@@ -154,3 +154,12 @@ def test_a_failed_installation_is_not_taken_for_one(copy: Copy) -> None:
     assert "apt install g++" in copy.prepare(PYTHON=sys.executable, code=1)
     uv.write_text(works)
     assert "Ready" in copy.prepare(PYTHON=sys.executable)
+
+
+def test_the_environment_of_another_checkout_is_left_alone(copy: Copy) -> None:
+    other = copy.folder / "other"
+    other.mkdir()
+    (copy.folder / ".venv").symlink_to(other)
+    said = copy.prepare(PYTHON=sys.executable, code=1)
+    assert f".venv is a link to {other}" in said
+    assert copy.synced == [] and not list(other.iterdir())

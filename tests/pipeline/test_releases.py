@@ -14,13 +14,14 @@ from pipeline.releases import model_directory, promote, rollback
 from pipeline.settings import load_settings
 from pipeline.versions import command as versions
 from serving.releases import ReleaseError, Releases
+from tests import demo_project
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def settings(tmp_path) -> Path:
-    text = (ROOT / "settings.yaml").read_text()
+    text = demo_project.SETTINGS.read_text()
     line = next(line for line in text.splitlines() if line.startswith("serving:"))
     path = tmp_path / "settings.yaml"
     path.write_text(text.replace(line, f"serving: {{model: plant, directory: {tmp_path}/serving}}"))

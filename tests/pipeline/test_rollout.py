@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.rollout import command
+from tests import demo_project
 
 ROOT = Path(__file__).parents[2]
 _SPEC = importlib.util.spec_from_file_location(
@@ -36,7 +37,7 @@ def releases(tmp_path):
 
 @pytest.fixture
 def settings(tmp_path) -> Path:
-    text = (ROOT / "settings.yaml").read_text()
+    text = demo_project.SETTINGS.read_text()
     line = next(line for line in text.splitlines() if line.startswith("serving:"))
     path = tmp_path / "settings.yaml"
     path.write_text(text.replace(line, f"serving: {{model: plant, directory: {tmp_path}/serving}}"))

@@ -1,16 +1,22 @@
 """What a user meets: questions, options, refusals, and what is written."""
 
 import datetime
+import os
 import pathlib
 import random
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from components.curated_schema import schema_file
 from pipeline.init import command
 from pipeline.settings import load_settings
+from tests import demo_project
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PLANT = ["--url", "sqlite:///plant.db"]
@@ -92,7 +98,7 @@ def test_an_end_in_the_middle_leaves_nothing(sqlite_plant):
 
 
 def test_the_demos_settings_are_replaced_and_kept(sqlite_plant):
-    text = (ROOT / "settings.yaml").read_text()
+    text = demo_project.SETTINGS.read_text()
     pathlib.Path("settings.yaml").write_text(text.replace("plant-failures", "my-plant"))
     pathlib.Path("schemas").mkdir()
     pathlib.Path("schemas/schema.pbtxt").write_text("feature {}")
@@ -233,3 +239,67 @@ def test_what_is_written_is_read_back_alike(sqlite_plant):
     assert "query: |" in text
     assert max(map(len, text.splitlines())) <= 110
     assert yaml.safe_load(text)["as_of"] == "2025-01-20T23:00:01Z"
+
+
+def test_a_projects_start_is_replaced_and_what_it_was_baked_with_stays(sqlite_plant):
+    pathlib.Path("settings.yaml").write_text(
+        "# A start. `python -m pipeline init --url-env PLANT_DB_URL` looks at the database\n"
+        "project: {name: pumps}\n"
+        "training: {strategy: mirrored, epochs: 7, batch_size: 64}\n"
+        "serving: {model: pumps, keep_versions: 9, rollout: canary}\n"
+        "registry: {kind: mlflow, tracking_uri: sqlite:///var/mlflow.db}\n"
+    )
+    call(*PLANT, "--yes", "--name", "pump-failures")
+    settings = load_settings("settings.yaml")
+    assert (settings.training.strategy, settings.training.epochs) == ("mirrored", 7)
+    assert (settings.serving.model, settings.serving.rollout) == ("pump-failures", "canary")
+    assert settings.serving.keep_versions == 9
+    assert settings.registry is not None and settings.registry.tracking_uri.endswith("mlflow.db")
+
+
+def test_a_model_with_a_name_of_its_own_keeps_it(shop):
+    pathlib.Path("settings.yaml").write_text(
+        "project: {name: pumps}\nserving: {model: wear}\ntraining: {class_weights: balanced}\n"
+    )
+    call(*SHOP, "--label", "sold", "--yes", "--force")
+    settings = load_settings("settings.yaml")
+    assert (settings.label.task, settings.serving.model) == ("regression", "wear")
+
+
+def test_ctrl_c_leaves_all_as_it_was(sqlite_plant):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "init", *PLANT],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    told = b""
+    while b"Sensor files" not in told:
+        more = process.stdout.read1()
+        assert more, told.decode()
+        told += more
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, rest.decode()
+    assert "Stopped." in rest.decode()
+    assert sorted(p.name for p in pathlib.Path().iterdir()) == ["plant.db"]
+
+
+@pytest.mark.end_to_end
+def test_the_schema_is_made_from_the_data(sqlite_plant):
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "init", *PLANT, "--yes"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "schemas/schema.pbtxt written: read it, commit it" in done.stdout
+    settings = load_settings("settings.yaml")
+    columns = schema_file.columns(schema_file.read_schema(settings.schema_file))
+    assert settings.label.name in columns
+    # All that training needs can be settled from the two files.
+    assert settings.trainer_config(columns)["features"]["numeric"]

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 import subprocess
 import sys
 from typing import Any
@@ -15,11 +14,12 @@ from components.ingest.sources import SqlSource
 from pipeline.beam import arguments
 from pipeline.nodes import example_gen_id, node_ids
 from pipeline.settings import Settings, parse_settings
+from tests import demo_project
 
 pytestmark = pytest.mark.tfx
 
-VALID = pathlib.Path("tests/settings/valid")
-EXAMPLE = pathlib.Path("infra/kubeflow/settings.yaml")
+VALID = demo_project.ROOT / "tests/settings/valid"
+EXAMPLE = demo_project.CLUSTER_SETTINGS
 # By name: where the settings come from, and the backend.
 VARIANTS = {
     "kubeflow": (VALID / "kubeflow.yaml", "kfp"),
@@ -89,6 +89,7 @@ def compiled() -> dict[str, Compiled]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANT_DB_URL", f"postgresql://plant:{PASSWORD}@db/plant")
+        patch.chdir(demo_project.PLANT)
         made = {}
         for name, (path, backend) in VARIANTS.items():
             data = on_a_cluster(yaml.safe_load(path.read_text()))
@@ -208,10 +209,12 @@ def test_another_process_writes_the_same_bytes(compiled, tmp_path):
     environment = os.environ | {
         "PYTHONHASHSEED": "4711",
         "PLANT_DB_URL": f"postgresql://plant:{PASSWORD}@db/plant",
+        "PYTHONPATH": str(demo_project.ROOT),
     }
     words = ["--settings", str(EXAMPLE), "compile", "--output", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *words],
+        cwd=demo_project.PLANT,
         env=environment,
         capture_output=True,
         text=True,
@@ -255,10 +258,10 @@ def test_nodes_that_a_cluster_cannot_run_are_refused():
 
 
 def test_the_example_is_the_plants_settings_in_other_places():
-    plant = yaml.safe_load(pathlib.Path("settings.yaml").read_text())
+    here = yaml.safe_load(demo_project.SETTINGS.read_text())
     example = yaml.safe_load(EXAMPLE.read_text())
-    del example["kubeflow"], example["serving"]["directory"], example["as_of"], plant["as_of"]
-    del plant["sources"]["observations"]["url"]
+    del example["kubeflow"], example["serving"]["directory"], example["as_of"], here["as_of"]
+    del here["sources"]["observations"]["url"]
     place = example["sources"]["telemetry"]
     place["path"] = [path.replace("/mnt/plant/", "var/demo/") for path in place["path"]]
-    assert example == plant
+    assert example == here

@@ -23,6 +23,7 @@ from components.sensor_example_gen.executor import Executor as SensorExecutor
 from components.sql_example_gen.executor import Executor as SqlExecutor
 from demo.write import make_plant
 from pipeline.settings import Settings, load_settings
+from tests import demo_project
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BEAM = ["--runner=FnApiRunner", "--sdk_container_image=none"]
@@ -87,10 +88,10 @@ class Plant:
 def make(folder: pathlib.Path) -> Plant:
     """Writes a plant of six machines over forty days, and settings fitted to it."""
     make_plant(folder / "var/demo", machines=6, days=40, seed=3)
-    settings = yaml.safe_load((ROOT / "settings.yaml").read_text())
+    settings = yaml.safe_load(demo_project.SETTINGS.read_text())
     settings["as_of"] = AS_OF
     settings["split"] = {"by": "time", "train": "24d", "eval": "9d"}
-    settings["schema"] = str(ROOT / "schemas/schema.pbtxt")
+    settings["schema"] = str(demo_project.SCHEMA)
     for source in settings["sources"].values():
         if source["kind"] == "sql":
             source["url"] = f"sqlite:///{folder}/var/demo/plant.db"

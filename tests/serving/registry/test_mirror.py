@@ -19,6 +19,7 @@ from pipeline.versions import command as versions_verb
 from serving.registry import background, standing
 from serving.registry.background import Mirror
 from serving.releases import Releases
+from tests import demo_project
 
 ROOT = Path(__file__).parents[3]
 MLFLOW = ROOT / ".tools" / "mlflow" / "bin" / "python"
@@ -129,7 +130,7 @@ class Project:
     def __init__(self, folder: Path, model: str, **registry: object) -> None:
         self.folder, self.registry = folder, {"kind": "mlflow", **registry}
         line = f"serving: {{model: {model}, directory: {folder}/serving}}"
-        text = (ROOT / "settings.yaml").read_text()
+        text = demo_project.SETTINGS.read_text()
         kept = [line for line in text.splitlines() if not line.startswith("serving:")]
         self.settings = folder / "settings.yaml"
         self.settings.write_text(

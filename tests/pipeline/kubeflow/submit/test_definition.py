@@ -6,16 +6,16 @@ from click.testing import CliRunner
 from pipeline.__main__ import main
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
-from tests.pipeline.kubeflow.submit.conftest import ROOT
+from tests import demo_project
 
 pytestmark = pytest.mark.tfx
 
 
 def test_it_is_submitted_once(server, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(demo_project.PLANT)
     monkeypatch.setenv("KFP_TOKEN", server.door.token)
     server.multi_user, server.door.kind = True, "token"
-    text = (ROOT / "infra/kubeflow/settings.yaml").read_text()
+    text = demo_project.CLUSTER_SETTINGS.read_text()
     settings = tmp_path / "settings.yaml"
     settings.write_text(text.replace("https://kubeflow.example/pipeline", server.url))
     call = ["--settings", str(settings), "submit", "--poll", "0.01"]
