@@ -90,7 +90,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
     )
     champion = Champion(
         directory=settings.serving.model_directory,
-        state=inputs.release_state,
+        release_state=inputs.release_state,
         code=fingerprint.component("champion", "serving"),
     )
     validated = ExampleValidator(

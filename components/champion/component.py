@@ -19,7 +19,7 @@ class ChampionSpec(component_spec.ComponentSpec):
 
     PARAMETERS: dict[str, Any] = {  # noqa: RUF012
         "directory": component_spec.ExecutionParameter(type=str),
-        "state": component_spec.ExecutionParameter(type=str),
+        "release_state": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
@@ -44,19 +44,19 @@ class Champion(base_component.BaseComponent):
     SPEC_CLASS = ChampionSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, directory: str, state: str, code: str) -> None:
+    def __init__(self, directory: str, release_state: str, code: str) -> None:
         """Makes the component.
 
         Args:
           directory: the served model's folder, ``<serving.directory>/<serving.model>``.
-          state: ``serving.releases.Releases(directory).state()`` at the run's start: what serves
-            is an input that the cache must know of.
+          release_state: ``serving.releases.Releases(directory).state()`` at the run's start: what
+            serves is an input that the cache must know of.
           code: a fingerprint of the code, part of the cache's key.
         """
         super().__init__(
             spec=ChampionSpec(
                 directory=directory,
-                state=state,
+                release_state=release_state,
                 code=code,
                 model=types.Channel(type=standard_artifacts.Model),
                 statistics=types.Channel(type=standard_artifacts.ExampleStatistics),

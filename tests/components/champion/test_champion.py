@@ -57,10 +57,10 @@ def test_the_component_fills_its_artifacts(tmp_path):
     from tfx.types import standard_artifacts
 
     push(tmp_path, "one")
-    component = Champion(str(tmp_path / "served"), state="1-abc", code="c")
+    component = Champion(str(tmp_path / "served"), release_state="1-abc", code="c")
     assert component.exec_properties == {
         "directory": str(tmp_path / "served"),
-        "state": "1-abc",
+        "release_state": "1-abc",
         "code": "c",
     }
     model, statistics = standard_artifacts.Model(), standard_artifacts.ExampleStatistics()
