@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tfx_bsl.public import tfxio
 
 from trainer import features
 from trainer.features import Config
 from trainer.model import Target
+from trainer.strategy import Placement
 
 READ_BATCH = 4096
 SHUFFLE_BATCHES = 64
@@ -25,31 +27,86 @@ class Examples:
       source: opens the files, batched; every call reads them anew.
       held: the columns [n, width] by name, label aside, or None if they are above the limit.
       labels: the label [n], float32 or int64.
+      files: how many files there are.
     """
 
     source: Any
     held: dict[str, np.ndarray] | None
     labels: np.ndarray
+    files: int
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def training(
+        self, config: Config, target: Target, placement: Placement, first: int, epochs: int
+    ) -> tf.data.Dataset:
+        """The batches of all epochs, one after the other, each in an order of its own.
+
+        The order follows from seed and epoch: whoever goes on with a later epoch, and each of
+        several workers, sees the same batches.
+
+        Args:
+          config: batch size and seed.
+          target: the label's measures.
+          placement: who trains; a TPU takes whole batches only.
+          first: the epoch to begin with.
+          epochs: the one to end before.
+
+        Returns:
+          As ``batches``.
+        """
+        size, whole = config.training.batch_size, placement.chosen == "tpu"
+        if self.held is None:
+            dataset = self.source(size, True).repeat(epochs - first)
+        else:
+            columns = self._columns()
+            seed = config.training.seed
+
+            def epoch(number: tf.Tensor) -> tf.data.Dataset:
+                order = tf.random.experimental.stateless_shuffle(
+                    tf.range(len(self), dtype=tf.int64), [seed, number]
+                )
+                return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=whole)
+
+            dataset = tf.data.Dataset.range(first, epochs).flat_map(epoch)
+            dataset = dataset.map(lambda rows: _take(columns, rows))
+        dataset = dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
+        return dataset.with_options(self._sharing(placement))
+
     def batches(
-        self, config: Config, target: Target, shuffle: bool, batch_size: int
+        self, config: Config, target: Target, placement: Placement, batch_size: int
     ) -> tf.data.Dataset:
         """One pass over the examples as (features, label [batch, 1], weight [batch])."""
         if self.held is None:
-            dataset = self.source(batch_size, shuffle)
+            dataset = self.source(batch_size, False)
         else:
-            columns = {name: tf.constant(values) for name, values in self.held.items()}
-            columns[features.LABEL] = tf.constant(self.labels[:, np.newaxis])
-            order = tf.data.Dataset.range(len(self))
-            if shuffle:
-                order = order.shuffle(len(self), seed=config.training.seed)
-            dataset = order.batch(batch_size).map(
-                lambda rows: {name: tf.gather(values, rows) for name, values in columns.items()}
+            columns = self._columns()
+            order = tf.data.Dataset.range(len(self)).batch(batch_size)
+            dataset = order.map(lambda rows: _take(columns, rows))
+        dataset = dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
+        return dataset.with_options(self._sharing(placement))
+
+    def _columns(self) -> dict[str, tf.Tensor]:
+        assert self.held is not None
+        columns = {name: tf.constant(values) for name, values in self.held.items()}
+        return columns | {features.LABEL: tf.constant(self.labels[:, np.newaxis])}
+
+    def _sharing(self, placement: Placement) -> tf.data.Options:
+        """How workers share the examples: whole files where there are enough, else rows."""
+        policies = tf.data.experimental.AutoShardPolicy
+        by_file = self.held is None and self.files >= placement.workers
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            policies.FILE if by_file else policies.DATA
+        )
+        if self.held is None and not by_file:
+            logging.info(
+                "%d files for %d workers: each reads all files and takes its part of the rows",
+                self.files,
+                placement.workers,
             )
-        return dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
+        return options
 
 
 def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memory: int) -> Examples:
@@ -92,7 +149,12 @@ def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memor
     columns = None
     if parts is not None:
         columns = {name: np.concatenate(values) for name, values in parts.items()}
-    return Examples(source, columns, label)
+    count = sum(len(tf.io.gfile.glob(pattern)) for pattern in files)
+    return Examples(source, columns, label, count)
+
+
+def _take(columns: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: tf.gather(values, rows) for name, values in columns.items()}
 
 
 def _arrays(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:

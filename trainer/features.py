@@ -5,12 +5,18 @@ dictionary. It imports no TensorFlow, so that settings can be checked with it in
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 Task = Literal["binary", "multiclass", "regression"]
 Strategy = Literal["none", "auto", "mirrored", "multi_worker", "tpu"]
 ClassWeights = Literal["balanced", "none"]
+Scaling = Literal["none", "linear", "sqrt"]
+Implementation = Literal["auto", "ring", "nccl"]
+
+SCALED_FROM = 256
+"""The batch size for which ``learning_rate`` holds where it is scaled."""
 
 QUANTILES = 32
 """Boundaries that a numeric feature's quantile scale is drawn with."""
@@ -60,11 +66,44 @@ class Bucketized:
 
 
 @dataclasses.dataclass(frozen=True)
+class Communication:
+    """How several workers bring their gradients together.
+
+    Attributes:
+      implementation: ``nccl`` is NVIDIA's library, between GPUs; ``ring`` TensorFlow's own over
+        gRPC, which CPUs have; ``auto`` takes what fits.
+      bytes_per_pack: gradients are sent in packs of so many bytes; 0 lets TensorFlow choose.
+      timeout_seconds: after which a worker that does not answer ends training; None waits.
+    """
+
+    implementation: Implementation = "auto"
+    bytes_per_pack: int = 0
+    timeout_seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Training:
-    """How the model is trained; the defaults are measured in docs/decisions/007-model.md."""
+    """How the model is trained; the defaults are measured in docs/decisions/007-model.md.
+
+    Attributes:
+      batch_size: of all workers and devices together, so that their number changes nothing else.
+      learning_rate_scaling: ``linear`` (Goyal et al. 2017) multiplies the rate by
+        batch_size / SCALED_FROM, ``sqrt`` (Krizhevsky 2014) by its root; the rate is then the one
+        for a batch of SCALED_FROM.
+      mixed_precision: float16 or bfloat16 in the layers, float32 in weights and loss; True takes
+        the one that the hardware is quicker with, or none.
+      xla: compiles each step with XLA.
+      profile: the first and last step of which TensorFlow Profiler keeps a trace.
+      deterministic: makes each operation give the same bits every time, which costs speed.
+    """
 
     strategy: Strategy = "auto"
-    mixed_precision: bool = False
+    mixed_precision: bool | Literal["float16", "bfloat16"] = False
+    xla: bool = False
+    deterministic: bool = False
+    profile: tuple[int, int] | None = None
+    learning_rate_scaling: Scaling = "none"
+    communication: Communication = Communication()
     epochs: int = 10
     batch_size: int = 256
     learning_rate: float = 0.001
@@ -75,12 +114,23 @@ class Training:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, kind in (("strategy", Strategy), ("class_weights", ClassWeights)):
+        for name, kind in (
+            ("strategy", Strategy),
+            ("class_weights", ClassWeights),
+            ("learning_rate_scaling", Scaling),
+        ):
             _check_choice(f"training.{name}", getattr(self, name), get_args(kind))
         for name in ("epochs", "batch_size"):
             _check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
         _check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
         _check(0 <= self.dropout < 1, "training.dropout", self.dropout, "from 0 to below 1")
+
+    @property
+    def scaled_learning_rate(self) -> float:
+        """The learning rate for this batch size."""
+        times = self.batch_size / SCALED_FROM
+        factors = {"none": 1.0, "linear": times, "sqrt": math.sqrt(times)}
+        return self.learning_rate * factors[self.learning_rate_scaling]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +170,10 @@ class Config:
         training = dict(config.get("training", {}))
         if "hidden_layers" in training:
             training["hidden_layers"] = tuple(training["hidden_layers"])
+        if training.get("profile"):
+            training["profile"] = tuple(training["profile"])
+        if "communication" in training:
+            training["communication"] = Communication(**training["communication"])
         known = [field.name for field in dataclasses.fields(Training)]
         for name in training:
             _check_choice("a key of training", name, tuple(known))

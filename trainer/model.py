@@ -114,15 +114,20 @@ def _dropout(config: Config, layer: int) -> keras.layers.Layer:
     return keras.layers.Dropout(config.training.dropout, name=f"dropout_{layer}")
 
 
-def compile_model(model: "Ensemble", config: Config, steps: int) -> None:
+def compile_model(
+    model: "Ensemble", config: Config, steps: int, steps_per_execution: int = 1
+) -> None:
     """Compiles it with the task's loss and metrics.
 
     Args:
       model: what ``build`` made.
       config: what to predict and how to train.
       steps: how many steps training takes at most; the learning rate falls to 0 over them.
+      steps_per_execution: how many of them the devices take before this process looks.
     """
-    rate = keras.optimizers.schedules.CosineDecay(config.training.learning_rate, max(steps, 1))
+    rate = keras.optimizers.schedules.CosineDecay(
+        config.training.scaled_learning_rate, max(steps, 1)
+    )
     if config.task == "binary":
         metrics = [
             keras.metrics.AUC(name="auc"),
@@ -133,7 +138,12 @@ def compile_model(model: "Ensemble", config: Config, steps: int) -> None:
     else:
         metrics = [keras.metrics.MeanAbsoluteError(name="standardised_absolute_error")]
     model.compile(
-        keras.optimizers.Adam(rate), LOSSES[config.task], metrics=metrics, weighted_metrics=[]
+        keras.optimizers.Adam(rate),
+        LOSSES[config.task],
+        metrics=metrics,
+        weighted_metrics=[],
+        jit_compile=config.training.xla,
+        steps_per_execution=steps_per_execution,
     )
 
 
@@ -224,10 +234,24 @@ class Ensemble(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras's, but nothing is measured beside the loss: that took longer than learning."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        share = self._share(y)
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(x, y, self(x, training=True), weight)
+            loss = self.compute_loss(x, y, self(x, training=True), weight) * share
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return {metric.name: metric.result() for metric in self.compiled_loss.metrics}
+
+    def _share(self, y: tf.Tensor) -> Any:
+        """What this replica's mean loss counts beside the others'.
+
+        Keras gives each the same weight; in an epoch's last batch they may hold unequally many
+        examples, and one process would weigh each example alike.
+        """
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas == 1:
+            return 1.0
+        rows = tf.cast(tf.shape(y)[0], tf.float32)
+        context = tf.distribute.get_replica_context()
+        return rows * replicas / context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,15 +13,18 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from absl import logging
 
-from trainer import examples, features
+from trainer import examples, features, resume
 from trainer.features import Config
 from trainer.model import Ensemble, Target, build, compile_model
+from trainer.record import Record, input_rate
 from trainer.signatures import signatures
-from trainer.strategy import distribution
+from trainer.strategy import Placement, place, precision, save_options
 
 MEMORY = 1 << 30
 """Bytes of transformed columns that a split may hold in memory; above, it is streamed."""
 EVAL_BATCH = 4096
+TPU_STEPS = 32
+"""Steps that a TPU takes before this process looks at it again."""
 
 
 def run_fn(fn_args: Any) -> None:
@@ -35,9 +40,23 @@ def run_fn(fn_args: Any) -> None:
       ValueError: if the settings or the labels cannot be trained with; the message says why.
     """
     config = Config.read(fn_args.custom_config)
+    training = config.training
+    placement = place(training.strategy, training.communication)
+    policy, why = precision(training.mixed_precision, placement)
+    logging.info(
+        "Training on %s: %s (%s). %d worker(s), %d replica(s) here and elsewhere; %s (%s)",
+        ", ".join(placement.devices),
+        placement.chosen,
+        placement.why,
+        placement.workers,
+        placement.replicas,
+        policy,
+        why,
+    )
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    keras.utils.set_random_seed(config.training.seed)
-    strategy = distribution(config.training.strategy)
     schema = transform_output.transformed_metadata.schema
     train, evaluate = (
         examples.read(files, fn_args.data_accessor, schema, config, MEMORY)
@@ -47,19 +66,24 @@ def run_fn(fn_args: Any) -> None:
         raise ValueError("the train split holds no examples: look at split and the join's report")
     names = _class_names(config, transform_output)
     target = Target.measure(
-        config.task, train.labels, len(names), config.training.class_weights == "balanced"
+        config.task, train.labels, len(names), training.class_weights == "balanced"
     )
-    with strategy.scope(), _precision(config.training.mixed_precision):
+    with placement.strategy.scope(), _precision(policy):
         model = build(config, _category_sizes(config, transform_output), target)
-        _fit(model, config, target, train, evaluate, fn_args)
-    _save(model, config, target, names, transform_output, fn_args.serving_model_dir)
+        _fit(model, config, target, train, evaluate, placement, policy, fn_args)
+    with contextlib.ExitStack() as stack:
+        path = fn_args.serving_model_dir
+        if not placement.chief:
+            # Every worker has to save, since they read some variables together; one is kept.
+            path = stack.enter_context(tempfile.TemporaryDirectory())
+        _save(model, config, target, names, transform_output, path, save_options(placement))
 
 
 @contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
+def _precision(policy: str) -> Iterator[None]:
     """Keras's policy for the model's layers alone: Transform's must stay in float32."""
     before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16" if mixed else "float32")
+    keras.mixed_precision.set_global_policy(policy)
     try:
         yield
     finally:
@@ -72,32 +96,47 @@ def _fit(
     target: Target,
     train: examples.Examples,
     evaluate: examples.Examples,
+    placement: Placement,
+    policy: str,
     fn_args: Any,
 ) -> None:
     """Trains until the epochs are over or evaluation gains no more; keeps the best weights."""
     training = config.training
-    steps_per_epoch = math.ceil(len(train) / training.batch_size)
-    epochs = training.epochs
-    dataset = train.batches(config, target, True, training.batch_size)
+    epochs, steps_per_epoch = _course(len(train), training, placement, fn_args)
+    backup = os.environ.get(resume.BACKUP, "")
+    first = min(resume.restored_epoch(backup), epochs - 1) if backup else 0
     if fn_args.train_steps:
-        epochs = math.ceil(fn_args.train_steps / steps_per_epoch)
-        steps_per_epoch = math.ceil(fn_args.train_steps / epochs)
-        dataset = dataset.repeat()
-    compile_model(model, config, epochs * steps_per_epoch)
+        dataset = train.training(config, target, placement, 0, epochs).skip(first * steps_per_epoch)
+    else:
+        dataset = train.training(config, target, placement, first, epochs)
+    compile_model(
+        model, config, epochs * steps_per_epoch, TPU_STEPS if placement.chosen == "tpu" else 1
+    )
+    record = Record(
+        fn_args.model_run_dir, _told(config, placement, policy, model, train), len(train)
+    )
+    callbacks: list[keras.callbacks.Callback] = [Progress(epochs)]
     validation = None
-    callbacks: list[keras.callbacks.Callback] = [
-        Progress(epochs),
-        keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False, profile_batch=0),
-    ]
+    stopping = None
     if len(evaluate):
-        validation = evaluate.batches(config, target, False, EVAL_BATCH).cache()
+        validation = evaluate.batches(config, target, placement, EVAL_BATCH).cache()
         if fn_args.eval_steps:
             validation = validation.take(fn_args.eval_steps)
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss", patience=training.early_stopping_patience, restore_best_weights=True
-            )
+        stopping = resume.EarlyStopping(
+            training.early_stopping_patience, backup, first, placement.chief
         )
+        callbacks.append(stopping)
+    if placement.chief:
+        profile = training.profile or 0
+        board = keras.callbacks.TensorBoard(
+            fn_args.model_run_dir, write_graph=bool(profile), profile_batch=profile
+        )
+        callbacks += [record, board]
+    if backup:
+        # After early stopping, whose memory of this epoch must not come later than the epoch's.
+        callbacks.append(keras.callbacks.BackupAndRestore(backup))
+    if beat := os.environ.get(resume.HEARTBEAT):
+        callbacks.append(resume.Heartbeat(beat))
     unseen = int((evaluate.labels < 0).sum()) if config.task == "multiclass" else 0
     if unseen:
         logging.warning("%d eval examples are of a class that training never saw", unseen)
@@ -108,14 +147,41 @@ def _fit(
         epochs,
         steps_per_epoch,
     )
+    if first:
+        logging.info("Going on after epoch %d, from the backup in %s", first, backup)
     model.fit(
         dataset,
         epochs=epochs,
-        steps_per_epoch=steps_per_epoch if fn_args.train_steps else None,
+        steps_per_epoch=steps_per_epoch,
         validation_data=validation,
         callbacks=callbacks,
         verbose=0,
     )
+    if placement.chief:
+        record.write(
+            best_epoch=stopping.best_epoch + 1 if stopping else None,
+            stopped_early=bool(stopping and stopping.stopped_epoch),
+            restored_epoch=first or None,
+            input_examples_per_second=input_rate(train.training(config, target, placement, 0, 1)),
+        )
+
+
+def _course(
+    count: int, training: features.Training, placement: Placement, fn_args: Any
+) -> tuple[int, int]:
+    """How many epochs there are at most, and of how many steps."""
+    batch_size = training.batch_size
+    whole = placement.chosen == "tpu"
+    steps = count // batch_size if whole else math.ceil(count / batch_size)
+    if not steps:
+        raise ValueError(
+            f"training.batch_size is {batch_size}, and the train split has {count} examples: a TPU "
+            "takes whole batches only"
+        )
+    if not fn_args.train_steps:
+        return training.epochs, steps
+    epochs = math.ceil(fn_args.train_steps / steps)
+    return epochs, math.ceil(fn_args.train_steps / epochs)
 
 
 def _save(
@@ -125,6 +191,7 @@ def _save(
     names: list[bytes],
     transform_output: tft.TFTransformOutput,
     path: str,
+    options: tf.saved_model.SaveOptions,
 ) -> None:
     transform = transform_output.transform_features_layer()
     module = tf.Module()
@@ -135,7 +202,33 @@ def _save(
     labels = tf.constant(names) if names else None
     raw_specs = transform_output.raw_feature_spec()
     functions = signatures(model, transform, raw_specs, config, target, labels)
-    tf.saved_model.save(module, path, signatures=functions)
+    tf.saved_model.save(module, path, signatures=functions, options=options)
+
+
+def _told(
+    config: Config, placement: Placement, policy: str, model: Ensemble, train: examples.Examples
+) -> dict[str, Any]:
+    """What training.json says of a run before it begins."""
+    training = config.training
+    return {
+        "strategy": {
+            "asked": placement.asked,
+            "chosen": placement.chosen,
+            "why": placement.why,
+            "replicas": placement.replicas,
+            "workers": placement.workers,
+            "devices": placement.devices,
+        },
+        "precision": policy,
+        "xla": training.xla,
+        "seed": training.seed,
+        "deterministic": training.deterministic,
+        "global_batch": training.batch_size,
+        "learning_rate": training.scaled_learning_rate,
+        "examples": len(train),
+        "input": "stream" if train.held is None else "memory",
+        "parameters": int(model.count_params()),
+    }
 
 
 def _class_names(config: Config, transform_output: tft.TFTransformOutput) -> list[bytes]:

@@ -43,13 +43,37 @@ class Label(pydantic.BaseModel):
     horizon: Annotated[SignedDuration, pydantic.Field(ge=0)] = 0
 
 
+class Communication(pydantic.BaseModel):
+    """How several workers bring their gradients together; read by trainer/.
+
+    ``implementation`` ``nccl`` is NVIDIA's library, between GPUs; ``ring`` TensorFlow's own, which
+    CPUs have; ``auto`` takes what fits. ``bytes_per_pack`` packs gradients before they are sent; 0
+    lets TensorFlow choose. A worker that does not answer for ``timeout_seconds`` ends training.
+    """
+
+    model_config = FROZEN
+
+    implementation: Literal["auto", "ring", "nccl"] = "auto"
+    bytes_per_pack: Annotated[int, pydantic.Field(strict=True, ge=0)] = 0
+    timeout_seconds: Positive | None = None
+
+
 class Training(pydantic.BaseModel):
-    """How the model is trained; read by trainer/."""
+    """How the model is trained; read by trainer/, where trainer.features.Training describes it.
+
+    ``batch_size`` is of all workers and devices together. ``mixed_precision: true`` takes what the
+    hardware is quicker with. ``profile: [10, 20]`` keeps a trace of these steps for TensorBoard.
+    """
 
     model_config = FROZEN
 
     strategy: Literal["auto", "none", "mirrored", "multi_worker", "tpu"] = "auto"
-    mixed_precision: Switch = False
+    mixed_precision: Literal[False, True, "float16", "bfloat16"] = False
+    xla: Switch = False
+    deterministic: Switch = False
+    profile: tuple[Count, Count] | None = None
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"
+    communication: Communication = Communication()
     epochs: Count = 10
     batch_size: Count = 256
     learning_rate: Annotated[Positive, pydantic.Field(le=10)] = 0.001

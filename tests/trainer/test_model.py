@@ -5,7 +5,6 @@ import tensorflow as tf
 from trainer.features import Config
 from trainer.layers import pieces
 from trainer.model import Target, combine, predictions
-from trainer.strategy import distribution
 
 pytestmark = pytest.mark.tfx
 
@@ -71,18 +70,3 @@ def test_pieces_fill_up_one_after_the_other():
         [[0, 0, 0, 0], [1, 1, 0.5, 0]],
         [[1, 1, 1, 1], [1, 1, 0, 0]],
     ]
-
-
-@pytest.mark.parametrize("name", ["none", "auto", "mirrored"])
-def test_strategies_of_one_machine(name):
-    assert isinstance(distribution(name), tf.distribute.Strategy)
-
-
-def test_mirrored_mirrors():
-    assert isinstance(distribution("mirrored"), tf.distribute.MirroredStrategy)
-
-
-@pytest.mark.parametrize("name", ["multi_worker", "tpu"])
-def test_strategies_of_several_machines_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name}.*Use none, auto or mirrored"):
-        distribution(name)
