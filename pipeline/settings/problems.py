@@ -169,7 +169,7 @@ def _literals(expected: str) -> list[str]:
 
 
 def _choice(options: list[str]) -> str:
-    quoted = [repr(option) for option in options]
+    quoted = [o.lower() if o in ("True", "False") else repr(o) for o in options]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
