@@ -74,8 +74,10 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         (self._folder / _STATE.format(epoch=epoch - 2)).unlink(missing_ok=True)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Forgets: a training that ended is not resumed."""
+        """Keeps the best weights, as Keras does only if it stopped early; forgets the rest."""
         super().on_train_end(logs)
+        if not self.stopped_epoch and self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
         if self._folder is not None and self._writes:
             for path in self._folder.glob(_STATE.format(epoch="*")):
                 path.unlink(missing_ok=True)
