@@ -152,7 +152,7 @@ def advice(slug: str) -> str:
             f"  cd {slug}\n"
             f"  export {variable}=postgresql://user:password@host/database\n"
             "  make doctor                                            # prepares .venv\n"
-            f"  .venv/bin/python -m pipeline init --url-env {variable}\n"
+            "  .venv/bin/python -m pipeline init\n"
             "  make run"
         )
     return (

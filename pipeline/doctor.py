@@ -202,7 +202,7 @@ def _settings(path: pathlib.Path, ask: bool) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding(str(path), "lacks", str(error).splitlines()[0], "python -m pipeline check")
         return
-    yield Finding(str(path), "ok", f"{len(settings.sources)} sources")
+    yield Finding(str(path), "ok", "sources " + ", ".join(settings.sources))
     if ask and settings.registry is not None:
         yield registry(settings.serving.model_directory, settings.registry.model_dump())
     for name, source in settings.sources.items():

@@ -47,7 +47,11 @@ WRONG = [
     ("task", "ranking", "choices are ['binary', 'multiclass', 'regression']"),
     ("spine_source", "excel", "choices are ['demo', 'sql']"),
     ("sensor_source", "opc-ua", "choices are ['files', 'none']"),
-    ("training_strategy", "tpu", "choices are ['auto', 'none', 'mirrored']"),
+    (
+        "training_strategy",
+        "horovod",
+        "choices are ['auto', 'none', 'mirrored', 'multi_worker', 'tpu']",
+    ),
     ("serving", "lambda", "choices are ['embedded', 'kubernetes']"),
     ("registry", "vertex", "choices are ['none', 'mlflow']"),
     ("license", "GPL-3.0", "choices are ['Apache-2.0', 'MIT', 'proprietary']"),

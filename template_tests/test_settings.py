@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components.curated_schema.schema_file import columns, read_schema
+from pipeline.init.before import start
 from pipeline.init.document import may_replace
 from pipeline.settings import load_settings
 from pipeline.settings.features import expand
@@ -53,7 +54,8 @@ ANSWERS = [
     {"spine_source": "sql", "task": "regression", "serving": "kubernetes"},
     {"task": "multiclass", "training_strategy": "mirrored", "registry": "mlflow"},
     {"kubeflow_host": "https://kfp.acme.test/pipeline", "kubeflow_image": "acme:5000/plant"},
-    {"sensor_source": "none", "serving": "kubernetes"},
+    {"sensor_source": "none", "serving": "kubernetes", "training_strategy": "multi_worker"},
+    {"training_strategy": "tpu"},
 ]
 
 
@@ -87,8 +89,12 @@ def test_answers_reach_both_settings_files(answers, bakes):
     }
 
 
-def test_init_may_replace_the_demos_settings(bakes):
-    assert may_replace(bakes() / "settings.yaml")
+@pytest.mark.parametrize("answers", [{}, {"spine_source": "sql"}, {"task": "regression"}])
+def test_init_may_replace_what_is_baked(answers, bakes):
+    project = bakes(**answers)
+    for name in ("settings.yaml", "infra/kubeflow/settings.yaml"):
+        assert may_replace(project / name)
+        assert bool(start(project / name)) == ("spine_source" in answers)
 
 
 def scripts(ci, project):

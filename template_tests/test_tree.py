@@ -89,9 +89,13 @@ VARIANTS = [
     {"task": "regression", "sensor_source": "none", "ci": "jenkins", "serving": "kubernetes"},
     {"task": "regression", "training_strategy": "none", "kubeflow_host": "https://kfp.acme.test/p"},
     {"sensor_source": "none", "training_strategy": "mirrored", "serving": "kubernetes"},
-    {"spine_source": "sql", "database_url_env": "ACME_DB", "registry": "mlflow"},
+    {"spine_source": "sql", "database_url_env": "ACME_DB", "training_strategy": "multi_worker"},
     {"spine_source": "sql", "sensor_source": "none", "task": "regression", "ci": "none"},
-    {"project_name": "Ofen Überwachung 2", "kubeflow_image": "acme:5000/a/b@sha256:" + "1a" * 32},
+    {
+        "training_strategy": "tpu",
+        "project_name": "Ofen Überwachung 2",
+        "kubeflow_image": "acme:5000/a/b@sha256:" + "1a" * 32,
+    },
 ]
 
 

@@ -5,11 +5,20 @@ import shutil
 
 import pytest
 
-from template_tests.baking import NAME, bake, call, commit_all, copy_template, files
+from template_tests.baking import NAME, ROOT, bake, call, commit_all, copy_template, files, git
 
 
-@pytest.fixture
-def template_before(tmp_path: pathlib.Path) -> pathlib.Path:
+def _previous(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The template as its newest release before this commit; without one, as the commit before."""
+    folder = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", "--no-checkout", str(ROOT), str(folder))
+    described = call(folder, "git", "describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^")
+    before = described.told.strip() if described.code == 0 else "HEAD^"
+    git(folder, "checkout", "--quiet", "-B", "main", before)
+    return folder
+
+
+def _simulated(tmp_path: pathlib.Path) -> pathlib.Path:
     """The template as an earlier release: other code, a file less and one more, another shim."""
     folder = copy_template(tmp_path / "template")
     _replace(folder / "trainer/model.py", '"""', '"""Of an earlier release: ')
@@ -28,20 +37,25 @@ def _replace(path: pathlib.Path, old: str, new: str) -> None:
 
 
 def _release(folder: pathlib.Path) -> None:
-    """Makes the template what it is here."""
+    """Makes the template what it is here, and a commit of that even where nothing differs."""
     for path in folder.iterdir():
         if path.name != ".git":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / "CHANGELOG.md").write_text("")
+    commit_all(folder, "on the way to the next release")
     copy_template(folder)
 
 
-def test_edits_survive_an_update(template_before, tmp_path):
+@pytest.mark.parametrize("release", [_simulated, _previous])
+def test_edits_survive_an_update(release, tmp_path):
+    """By the tags of releases, as docs/template.md says."""
+    template_before = release(tmp_path)
+    git(template_before, "tag", "--force", "v0.1.0")
     folder = tmp_path / "here"
     folder.mkdir()
     context = '{"task": "regression", "sensor_source": "none"}'
-    told = call(
-        folder, "cruft", "create", "--no-input", "--extra-context", context, str(template_before)
-    )
+    words = ["--no-input", "--checkout", "v0.1.0", "--extra-context", context]
+    told = call(folder, "cruft", "create", *words, str(template_before))
     assert told.code == 0, told.told
     project = folder / NAME
     commit_all(project, "baked")
@@ -54,10 +68,13 @@ def test_edits_survive_an_update(template_before, tmp_path):
     assert call(project, "cruft", "check").code == 0
 
     _release(template_before)
-    assert call(project, "cruft", "check").code == 1
-    told = call(project, "cruft", "update", "--skip-apply-ask")
+    git(template_before, "tag", "--force", "v0.2.0")
+    newer = ["--checkout", "v0.2.0"]
+    assert call(project, "cruft", "check", *newer).code == 1
+    told = call(project, "cruft", "update", "--skip-apply-ask", *newer)
     assert told.code == 0, told.told
-    assert call(project, "cruft", "check").code == 0
+    assert call(project, "cruft", "check", *newer).code == 0
+    assert not list(project.rglob("*.rej"))
 
     told, fresh = bake(
         tmp_path / "fresh", str(template_before), task="regression", sensor_source="none"

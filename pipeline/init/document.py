@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 
 _WIDE = 90
+# A mapping that fits on a line is not broken there, however deep it lies.
+_WIDEST = 120
 _HEAD = (
     "# All that makes this project this one, proposed by `python -m pipeline init` from what it\n"
     "# saw in the data. Read it, change it; `python -m pipeline check` validates it.\n"
@@ -18,8 +20,8 @@ _COMMENTS = {
     "evaluation": "Give min: (or max:) to each metric that a model must reach before it is pushed.",
 }
 # Settings that nobody has written for data of their own: the demo's, and a new project's start.
-_NOBODYS = ("var/demo/plant.db", "# A start. `python -m pipeline init")
-_KEPT = ("training", "serving", "registry", "run")
+START = "# A start. `python -m pipeline init"
+_NOBODYS = ("var/demo/plant.db", "# The demo plant on a cluster", START)
 
 
 def settings_text(settings: dict[str, Any], live: bool) -> str:
@@ -29,7 +31,9 @@ def settings_text(settings: dict[str, Any], live: bool) -> str:
       settings: their content.
       live: whether data come up to today.
     """
-    text: str = yaml.dump(settings, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+    text: str = yaml.dump(
+        settings, Dumper=_Dumper, sort_keys=False, width=_WIDEST, allow_unicode=True
+    )
     lines = [_HEAD]
     for line in text.splitlines(keepends=True):
         key = line.partition(":")[0]
@@ -49,32 +53,6 @@ def may_replace(path: pathlib.Path) -> bool:
         return True
     text = path.read_text(encoding="utf-8", errors="replace")
     return any(mark in text for mark in _NOBODYS)
-
-
-def keep_choices(path: pathlib.Path, proposed: dict[str, Any]) -> dict[str, Any]:
-    """The proposed settings with what the file there says of training, serving and registry.
-
-    None of that comes from the data. A model that is called as the project was is called as it will
-    be.
-
-    Args:
-      path: the settings that will be replaced; without readable ones nothing is kept.
-      proposed: the settings' content.
-    """
-    try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        there = None
-    if not isinstance(there, dict):
-        return proposed
-    kept = {key: dict(there[key]) for key in _KEPT if isinstance(there.get(key), dict)}
-    project = there.get("project")
-    before = project.get("name") if isinstance(project, dict) else None
-    if "serving" in kept and kept["serving"].get("model") in (None, before):
-        kept["serving"]["model"] = proposed["project"]["name"]
-    if "training" in kept and proposed["label"]["task"] == "regression":
-        kept["training"].pop("class_weights", None)
-    return {**proposed, **kept}
 
 
 def keep(path: pathlib.Path) -> pathlib.Path | None:

@@ -13,12 +13,14 @@ from rich.markup import escape
 from components.ingest.durations import parse_duration
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
-from pipeline.init import choose, database, document, parts, proposal, show
+from pipeline.init import before, choose, database, document, parts, proposal, show
 from pipeline.init.options import Options, no_such
 from pipeline.init.proposal import Choices, Proposal
 from pipeline.init.questions import Questions, database_place
 from pipeline.settings import Settings, SettingsError, parse_settings
 from pipeline.settings.blocks import Task
+
+_CLUSTER = "infra/kubeflow/settings.yaml"
 
 
 class _Duration(click.ParamType):
@@ -90,12 +92,14 @@ def command(
             )
         if timezone not in zoneinfo.available_timezones():
             no_such("--timezone", timezone, sorted(zoneinfo.available_timezones()))
+        if not (url or url_env):
+            url_env = before.variable(path)
         place = database_place(url, url_env, questions)
         source = database.database(*place, timezone)
         proposed = _propose(
             console, source, db_schema, Options(**told), sensors, path, name, questions
         )
-        settings = _written(console, path, proposed, questions)
+        settings = _written(console, path, proposed, force, questions)
         if settings is None:
             sys.exit(1)
         sys.exit(_afterwards(console, path, settings, not no_schema, questions))
@@ -136,14 +140,17 @@ def _propose(
         )
     found = parts.find(source, tables, others, options, questions)
     show.tables(console, found, others)
-    if not sensors and not questions.yes:
+    start = before.start(path)
+    if not (sensors or questions.yes or before.without_sensors(start)):
         answer = questions.ask("Sensor files: a folder or a glob (Enter for none)", "")
         sensors = (answer,) if answer else ()
     label, task, spine = choose.label(
         source, found, options, questions, lambda text: console.print(escape(text))
     )
     step = choose.step(found, label.horizon, options, questions) if spine is None else 0
-    project = name or questions.ask("Project name", _project_name(path), _check_name)
+    project = name or _project_name(path)
+    if not (name or start):
+        project = questions.ask("Project name", project, _check_name)
     with console.status("proposing …"):
         return proposal.propose(
             Choices(project, source, label, task, spine, step, sensors), found, write
@@ -151,13 +158,13 @@ def _propose(
 
 
 def _written(
-    console: Console, path: pathlib.Path, proposed: Proposal, questions: Questions
+    console: Console, path: pathlib.Path, proposed: Proposal, force: bool, questions: Questions
 ) -> Settings | None:
-    """Shows the proposal and writes it, if that is agreed to."""
+    """Shows the proposal and writes it, if that is agreed to; the cluster's settings follow."""
     if path.stem != "settings":
         # Other settings than the project's own: its schema is not theirs.
         proposed.settings["schema"] = f"schemas/{path.stem}.pbtxt"
-    content = document.keep_choices(path, proposed.settings)
+    content = before.keep_choices(path, proposed.settings)
     text = document.settings_text(content, proposed.live)
     settings = parse_settings(text, str(path))
     show.uses(console, proposed.uses)
@@ -169,14 +176,22 @@ def _written(
         console.print("Nothing was written.")
         return None
     schema = pathlib.Path(settings.schema_file)
-    for file in (path, schema):
+    texts = {path: text}
+    there = path.parent / _CLUSTER if path.name == "settings.yaml" else None
+    if there is not None and (force or document.may_replace(there)):
+        followed = before.cluster_text(there, proposed.settings, proposed.live)
+        if followed is not None:
+            parse_settings(followed, str(there))
+            texts[there] = followed
+    for file in (*texts, schema):
         copy = document.keep(file)
         if copy is not None:
             console.print(f"[dim]{file} is kept as {copy}[/]")
-    document.write(path, text)
+    for file, written in texts.items():
+        document.write(file, written)
     # The schema belongs to the settings that were: a new one is made from the data.
     schema.unlink(missing_ok=True)
-    console.print(f"[green]✓[/] {escape(str(path))} written")
+    console.print(f"[green]✓[/] {escape(' and '.join(map(str, texts)))} written")
     return settings
 
 

@@ -303,3 +303,56 @@ def test_the_schema_is_made_from_the_data(sqlite_plant):
     assert settings.label.name in columns
     # All that training needs can be settled from the two files.
     assert settings.trainer_config(columns)["features"]["numeric"]
+
+
+START = """\
+# A start. `python -m pipeline init` looks at the database
+project: {name: pumps}
+spine: observations
+sources:
+  observations: {kind: sql, url_env: PUMPS, query: SELECT 1, entity: e, time: t}
+"""
+CLUSTER = """
+serving: {directory: /mnt/plant/serving, model: pumps}
+beam: {SqlExampleGen-old: {runner: direct}, Transform: {runner: direct, workers: 4}}
+kubeflow:
+  host: https://kfp.acme.test
+  image: acme/pumps@sha256:
+  pipeline_root: minio://b/c
+  nodes:
+    SqlExampleGen-observations: {memory: 8Gi, secrets: {OLD: {secret: acme, key: pumps}}}
+    SqlExampleGen-old: {memory: 8Gi}
+    Champion: {volumes: [{claim: acme, path: /mnt/plant}]}
+"""
+
+
+def test_what_a_start_was_answered_is_not_asked_again_and_the_cluster_follows(
+    sqlite_plant, monkeypatch
+):
+    cluster = pathlib.Path("infra/kubeflow/settings.yaml")
+    cluster.parent.mkdir(parents=True)
+    cluster.write_text(START + CLUSTER.replace("sha256:", "sha256:" + "0" * 64))
+    pathlib.Path("settings.yaml").write_text(START)
+    monkeypatch.setenv("PUMPS", sqlite_plant)
+    told = call(answers="\n" * 4)
+    assert "Sensor files" not in told and "Project name" not in told
+    here, there = load_settings("settings.yaml"), load_settings(cluster)
+    assert here.project.name == "pumps" and here.kubeflow is None
+    assert (there.sources, there.label, there.split) == (here.sources, here.label, here.split)
+    assert there.serving.directory == "/mnt/plant/serving"
+    assert list(there.beam) == ["Transform"]
+    nodes = there.kubeflow.nodes
+    assert set(nodes) == {"Champion"} | {f"SqlExampleGen-{name}" for name in here.sources}
+    assert {nodes[n].secrets["PUMPS"].secret for n in nodes if n != "Champion"} == {"acme"}
+    before = cluster.read_text()
+    call(*PLANT, "--yes", "--force")
+    assert cluster.read_text() == before, "a URL is no secret that a pod could be given"
+
+
+def test_a_clusters_own_settings_stay(sqlite_plant, monkeypatch):
+    cluster = pathlib.Path("infra/kubeflow/settings.yaml")
+    cluster.parent.mkdir(parents=True)
+    cluster.write_text("project: {name: mine}\n")
+    monkeypatch.setenv("PUMPS", sqlite_plant)
+    call("--url-env", "PUMPS", "--yes")
+    assert cluster.read_text() == "project: {name: mine}\n"
