@@ -43,6 +43,28 @@ def outputs(store: mlmd.MetadataStore, execution_id: int) -> list[Output]:
     ]
 
 
+def executions(database: pathlib.Path, run_id: str) -> dict[str, tuple[int, list[Output]]]:
+    """By stage, a run's execution and what it made; stages that another run did are not in it.
+
+    Args:
+      database: ML Metadata's SQLite file.
+      run_id: the run.
+    """
+    if not database.exists():
+        return {}
+    store = open_store(database)
+    run = store.get_context_by_type_and_name("pipeline_run", run_id)
+    found = {}
+    for execution in store.get_executions_by_context(run.id) if run is not None else []:
+        (node,) = [
+            context.name.partition(".")[2]
+            for context in store.get_contexts_by_execution(execution.id)
+            if context.type == "node"
+        ]
+        found[node] = (execution.id, outputs(store, execution.id))
+    return found
+
+
 def latest_artifact(database: pathlib.Path, node: str, key: str) -> pathlib.Path | None:
     """The newest artifact of a node's output that still lies on the disk.
 

@@ -13,6 +13,9 @@ missing=
 [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+for program in alertmanager pushgateway node-exporter; do
+    command -v "prometheus-$program" >/dev/null 2>&1 || missing="$missing prometheus-$program"
+done
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || {
     say "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing"

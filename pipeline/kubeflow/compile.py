@@ -23,6 +23,7 @@ from pipeline.kubeflow.readiness import check_ready, left_out
 from pipeline.kubeflow.resources import Backend, executor_config, resource_spec
 from pipeline.kubeflow.run_values import AS_OF
 from pipeline.kubeflow.unsupported import check_supported
+from pipeline.metrics.task import environment
 from pipeline.nodes import is_cached, node_ids
 from pipeline.settings import Settings
 
@@ -91,7 +92,8 @@ def compile_pipeline(
     executors = {}
     for name, node in nodes.items():
         spec = mend.set_task(spec, name, node, is_cached(settings, name, node.cache))
-        spec = mend.set_container(spec, name, resource_spec(node, backend), node.env)
+        told = environment(settings) | node.env
+        spec = mend.set_container(spec, name, resource_spec(node, backend), told)
         config = executor_config(node)
         if config:
             executors[spec["components"][name]["executorLabel"]] = config

@@ -13,12 +13,15 @@ Logs go to stdout, one JSON object a line; what libraries print goes to stderr.
 import argparse
 import contextlib
 import logging
+import pathlib
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from pipeline.kubeflow.container import invocation, storage
 from pipeline.local import child, logs
+from pipeline.metrics import task as metrics
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
             known.json_serialized_invocation_args, known.json_serialized_inputs_spec_args, places
         )
         formatter.run_id, formatter.node = asked.run_id, asked.node
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _told(asked):
             # TFX is imported here and not above: it takes ten seconds and more, and what is wrong
             # with the arguments is told at once.
             from pipeline.kubeflow.container import task
@@ -54,6 +57,22 @@ def main(argv: Sequence[str]) -> int:
         return 1
     logging.info("done")
     return 0
+
+
+@contextlib.contextmanager
+def _told(asked: invocation.Invocation) -> Iterator[None]:
+    """Tells the Pushgateway, if there is one, of the task that runs in the block."""
+    began, ok = time.monotonic(), False
+    try:
+        yield
+        ok = True
+    finally:
+        outputs = {key: pathlib.Path(made.path) for key, made in asked.outputs.items()}
+        try:
+            for problem in metrics.push(asked.node, outputs, time.monotonic() - began, ok):
+                logging.warning("%s", problem)
+        except Exception:
+            logging.exception("metrics not told")
 
 
 def _stop(signum: int, frame: object) -> None:

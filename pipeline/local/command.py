@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from components.curated_schema.schema_file import SchemaError
+from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
 from pipeline.interrupt import interruptible
 from pipeline.local import plan as planning
@@ -152,6 +153,8 @@ def execute(
     _print_table(console, table)
     record.write("failed" if code else "done", table, outcome)
     seconds = time.monotonic() - began
+    for told in _publish_metrics(settings, folder):
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if code:
         _print_failure(console, outcome, code, folder)
         return 1
@@ -177,12 +180,17 @@ class Outcome:
             self.error = event
 
 
+def _now() -> str:
+    return format_instant(time.time_ns() // 1000)
+
+
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
     """``run.json`` in the run's folder: what later runs and reports read of this one."""
 
     folder: pathlib.Path
     plan: dict[str, Any]
+    began: str = dataclasses.field(default_factory=_now)
 
     def write(self, state: str, table: StageTable, outcome: Outcome | None = None) -> None:
         """Writes it anew; a reader sees the old one or the new one, never half of one."""
@@ -190,6 +198,8 @@ class RunRecord:
             "run_id": self.plan["run_id"],
             "state": state,
             "as_of": self.plan["inputs"]["as_of"],
+            "began": self.began,
+            "ended": _now() if state != "running" else None,
             "nodes": table.states,
             "seconds": table.seconds,
             "decision": outcome.decision.text if outcome and outcome.decision else "",
@@ -200,6 +210,17 @@ class RunRecord:
         with contextlib.suppress(OSError):
             staged.write_text(json.dumps(fields, indent=2), encoding="utf-8")
             staged.replace(self.folder / "run.json")
+
+
+def _publish_metrics(settings: Settings, folder: pathlib.Path) -> list[str]:
+    """Tells Prometheus of the run; returns what went wrong, which must not fail the run."""
+    from pipeline.metrics import publish, run
+
+    try:
+        samples, problems = run.of(folder, settings.monitoring.success_within)
+        return problems + publish.publish(settings, samples)
+    except Exception as error:
+        return [f"metrics not told: {type(error).__name__}: {error}"]
 
 
 def _print_table(console: Console, table: StageTable) -> None:

@@ -24,6 +24,7 @@ from pipeline.settings.blocks import (
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
 from pipeline.settings.fields import FROZEN, NodeName, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
+from pipeline.settings.monitoring import Monitoring
 from serving.registry.settings import Registry
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Settings(pydantic.BaseModel):
     serving: Serving
     run: Run = Run()
     beam: dict[NodeName, Runner] = {}
+    monitoring: Monitoring = Monitoring()
     registry: Registry | None = None
     kubeflow: Kubeflow | None = None
 

@@ -40,6 +40,13 @@ class Traffic:
             return self.canary
         return self.stable
 
+    def shares(self) -> dict[int, float]:
+        """By version, its share of the requests."""
+        shares = {self.stable: 1 - self.percent / 100}
+        if self.canary is not None:
+            shares[self.canary] = self.percent / 100
+        return shares
+
     def labels(self) -> dict[str, int]:
         """The version labels that follow the split."""
         labels = {"stable": self.stable}

@@ -53,6 +53,12 @@ class Queue:
         self.rows = 0
         self._scheduler = scheduler
 
+    @property
+    def capacity(self) -> int:
+        """Rows that may wait; more are refused."""
+        parameters = self._scheduler.parameters
+        return parameters.max_enqueued_batches * parameters.batch_rows
+
     async def ask(self, inputs: Mapping[str, np.ndarray], deadline: float | None) -> Arrays:
         """Waits for the outputs of one request.
 
@@ -89,13 +95,11 @@ class Queue:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _admit(self, rows: int) -> None:
-        parameters = self._scheduler.parameters
-        capacity = parameters.max_enqueued_batches * parameters.batch_rows
         if not self._scheduler.strict and not self.rows:
             return
-        if self.rows + rows > capacity:
+        if self.rows + rows > self.capacity:
             self._sweep()
-        if self.rows + rows > capacity:
+        if self.rows + rows > self.capacity:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, _FULL)
 
     def _sweep(self) -> None:

@@ -18,6 +18,7 @@ from serving.server.errors import ServingError
 from serving.server.metrics import Metrics
 from serving.server.models import Model
 from serving.server.servable import Servable
+from serving.server.standing import Standing
 from serving.server.versions import AVAILABLE, Version, Versions, to_status
 
 
@@ -76,6 +77,7 @@ class Catalog:
         self._models: dict[str, Model] = {}
         self._removed: list[Versions] = []
         self._watching: asyncio.Task[None] | None = None
+        metrics.registry.register(Standing(lambda: self._models))
 
     def start(self, config: model_server_config_pb2.ModelServerConfig) -> None:
         """Begins to load and to watch."""

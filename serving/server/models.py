@@ -37,7 +37,8 @@ class Model:
         self._failing = False
         self._held: frozenset[int] = frozenset()
         self._followed: dict[str, int] = {}
-        self._queues: dict[tuple[int, str], Queue] = {}
+        self.queues: dict[tuple[int, str], Queue] = {}
+        """By version and signature."""
 
     @property
     def labels(self) -> Mapping[str, int]:
@@ -116,15 +117,22 @@ class Model:
                     return version
         return self.versions.newest()
 
+    def shares(self) -> dict[int, float]:
+        """By version, its share of the requests that name none."""
+        if self._traffic is not None:
+            return self._traffic.shares()
+        newest = self.versions.newest()
+        return {newest.number: 1.0} if newest is not None else {}
+
     def queue(self, number: int, signature: str, make: Callable[[], Queue]) -> Queue:
         """The queue of a version's signature."""
         key = (number, signature)
-        queue = self._queues.get(key)
+        queue = self.queues.get(key)
         if queue is None:
-            queue = self._queues[key] = make()
+            queue = self.queues[key] = make()
         return queue
 
     def drop_queues(self, number: int) -> None:
         """Forgets a version's queues; what waits in them is still answered."""
-        for key in [key for key in self._queues if key[0] == number]:
-            del self._queues[key]
+        for key in [key for key in self.queues if key[0] == number]:
+            del self.queues[key]

@@ -97,6 +97,13 @@ def test_anomaly_stops_the_run(small: Project, settings: dict) -> None:
         "waiting"
     }
     assert small.versions() == []
+    metrics = (small.folder / "var/metrics/pipeline.prom").read_text()
+    assert 'pipeline_run_success{pipeline="plant-failures"} 0.0' in metrics
+    failed = 'pipeline_stage_state{pipeline="plant-failures",stage="AnomalyGate",state="failed"}'
+    assert f"{failed} 1.0" in metrics
+    stops = r'pipeline_anomalies\{kind="schema",outcome="stops",pipeline="plant-failures"\} [1-9]'
+    assert re.search(stops, metrics)
+    assert "pipeline_last_success_timestamp_seconds{" not in metrics
 
 
 @pytest.mark.services

@@ -9,17 +9,20 @@ import json
 import os
 import pathlib
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from pipeline.kubeflow.compile import compile_pipeline
+from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
 from tests import demo_project
 from tests.end_to_end.conftest import Project, make_project
 from tests.pipeline.kubeflow.launcher.cluster import Cluster, Finished
 from tests.pipeline.kubeflow.launcher.command import run_forked, run_process
+from tests.pushgateway import Pushgateway, pushgateway
 
 pytestmark = [pytest.mark.tfx, pytest.mark.end_to_end]
 
@@ -30,7 +33,7 @@ SECRET = ("plant-db", "url")
 class Plant:
     """A project whose pipeline runs on a cluster."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, pushgateway: str) -> None:
         self.project = project
         self.database = project.folder / "var/demo/plant.db"
         self.cluster = Cluster(
@@ -58,6 +61,7 @@ class Plant:
             schema=demo_project.SCHEMA_BESIDE_THE_CODE,
             sources=settings["sources"],
             serving=settings["serving"],
+            monitoring={"pushgateway": pushgateway},
             kubeflow={
                 "image": f"registry.example/plant@sha256:{'0' * 64}",
                 "pipeline_root": PIPELINE_ROOT,
@@ -75,8 +79,16 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    return Plant(make_project(tmp_path_factory.mktemp("plant")))
+def gateway() -> Iterator[tuple[str, type[Pushgateway]]]:
+    with pushgateway() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plant(
+    tmp_path_factory: pytest.TempPathFactory, gateway: tuple[str, type[Pushgateway]]
+) -> Plant:
+    return Plant(make_project(tmp_path_factory.mktemp("plant")), gateway[0])
 
 
 def failures(run: Finished) -> str:
@@ -107,6 +119,20 @@ def test_from_the_sources_to_the_first_version(plant: Plant) -> None:
     assert release(plant.project, 1)["lineage"]["as_of"] == "2025-02-20T00:00:00Z"
     for name, task in run.tasks.items():
         assert {(line["run_id"], line["node"]) for line in task.logged} == {(run.run_id, name)}
+
+
+def test_every_task_told_the_pushgateway(
+    plant: Plant, gateway: tuple[str, type[Pushgateway]]
+) -> None:
+    told = {path.rpartition("/")[2]: body for _, path, body in gateway[1].pushed}
+    assert set(told) == set(node_ids(load_settings(plant.project.settings_file)))
+    for stage, body in told.items():
+        of = f'pipeline="plant-failures",stage="{stage}"'
+        assert f'pipeline_stage_state{{{of},state="done"}} 1.0' in body
+    assert (
+        'pipeline_rows_joined{pipeline="plant-failures",split="train"}' in (told["PointInTimeJoin"])
+    )
+    assert "pipeline_last_success_timestamp_seconds{" in told["VersionPusher"]
 
 
 def test_no_path_of_a_container_leaves_it(plant: Plant) -> None:
@@ -140,7 +166,7 @@ def test_a_model_that_is_not_good_enough_is_not_pushed(plant: Plant) -> None:
     assert plant.project.versions() == [1, 2]
 
 
-def test_an_anomaly_stops_the_run(plant: Plant) -> None:
+def test_an_anomaly_stops_the_run(plant: Plant, gateway: tuple[str, type[Pushgateway]]) -> None:
     with sqlite3.connect(plant.database) as database:
         database.execute("UPDATE machines SET site = 'the moon'")
     run = plant.run("2025-02-27")
@@ -155,4 +181,8 @@ def test_an_anomaly_stops_the_run(plant: Plant) -> None:
     (error,) = [line for line in run.tasks["AnomalyGate"].logged if line["level"] == "ERROR"]
     assert "the moon" in error["message"]
     assert "mend:" in error["message"]
+    _, path, body = gateway[1].pushed[-1]
+    assert path.endswith("/stage/AnomalyGate")
+    assert 'pipeline_run_success{pipeline="plant-failures"} 0.0' in body
+    assert 'pipeline_gate_blessed{gate="anomalies",pipeline="plant-failures"} 0.0' in body
     assert plant.project.versions() == [1, 2]

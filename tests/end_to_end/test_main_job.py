@@ -1,6 +1,7 @@
 """The main job as a user meets it. These tests share one project and build on each other."""
 
 import json
+import pathlib
 import re
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import time
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.end_to_end.conftest import Project
+from tests.end_to_end.conftest import ROOT, Project
 from tests.observability import records
 
 pytestmark = pytest.mark.end_to_end
@@ -48,6 +50,16 @@ print(json.dumps({
 """
 
 
+def metrics(path: pathlib.Path) -> set[tuple[str, frozenset[str]]]:
+    """The metrics of pipeline runs in a textfile, each with its labels' names."""
+    return {
+        (sample.name, frozenset(sample.labels))
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+        if sample.name.startswith("pipeline_")
+    }
+
+
 def stages(record: dict, state: str) -> set[str]:
     return {node for node, known in record["nodes"].items() if known == state}
 
@@ -63,6 +75,13 @@ def test_first_run_pushes_a_version(project: Project) -> None:
     # Each stage tells what came of it.
     assert re.search(r"PointInTimeJoin .*train \d", printed), printed
     assert re.search(r"SensorExampleGen-telemetry .*readings", printed), printed
+
+
+def test_the_run_tells_prometheus_what_the_dashboards_ask(project: Project) -> None:
+    """The services lane fills a Prometheus with the same metrics, written by such a run."""
+    written = project.folder / "var/metrics/pipeline.prom"
+    known = ROOT / "tests/infra/monitoring/pipeline.prom"
+    assert metrics(written) == metrics(known)
 
 
 @pytest.mark.smoke

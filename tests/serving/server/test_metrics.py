@@ -3,9 +3,10 @@ import asyncio
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving.rollout.traffic import Traffic
 from serving.server.core import Target
 from serving.server.metrics import Metrics
-from tests.serving.server.conftest import MODEL, running
+from tests.serving.server.conftest import MODEL, running, until
 
 
 def lines(metrics):
@@ -67,3 +68,39 @@ def test_a_core_counts(save, tmp_path):
     assert f'{queuing}{{thread_pool_name="adaptive"}} 2' in found
     assert 'serving_invalid_answers_total{model_name="half",version="1"} 1.0' in found
     assert 'serving_version_state{model_name="half",state="AVAILABLE",version="1"} 1.0' in found
+
+
+def test_the_canary_shows_beside_the_stable_version(save, tmp_path):
+    async def run():
+        for version in (1, 2, 3):
+            save(tmp_path, version)
+        split = Traffic(stable=1, canary=2, percent=25)
+        async with running(tmp_path, traffic=lambda _: split, served=lambda _: [1, 3]) as core:
+            await until(lambda: len(core.status(MODEL)) == 3)
+            await core.predict(Target(MODEL), {"x": np.ones(1, np.float32)})
+            return lines(core.metrics)
+
+    found = asyncio.run(run())
+    for version, track in (("1", "stable"), ("2", "canary"), ("3", "other")):
+        name = f'serving_version_track{{model_name="half",track="{track}",version="{version}"}}'
+        assert f"{name} 1.0" in found
+    assert 'serving_traffic_ratio{model_name="half",version="1"} 0.75' in found
+    assert 'serving_traffic_ratio{model_name="half",version="2"} 0.25' in found
+
+
+def test_what_waits_shows_beside_what_may(save, tmp_path):
+    async def run():
+        save(tmp_path, 1)
+        async with running(tmp_path) as core:
+            inputs = {"x": np.ones(4, np.float32)}
+            asked = asyncio.create_task(core.predict(Target(MODEL), inputs))
+            await asyncio.sleep(0)  # it is put into the queue; the next turn takes it out
+            waiting = lines(core.metrics)
+            await asked
+            return waiting, lines(core.metrics)
+
+    waiting, answered = asyncio.run(run())
+    queue = '{model_name="half",signature="serving_default",version="1"}'
+    assert f"serving_queue_rows{queue} 4.0" in waiting
+    assert f"serving_queue_rows{queue} 0.0" in answered
+    assert f"serving_queue_capacity_rows{queue} 4096.0" in answered

@@ -1,0 +1,1 @@
+"""What a run tells Prometheus: its stages, data, model and gates."""

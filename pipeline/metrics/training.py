@@ -1,0 +1,41 @@
+"""What ``training.json`` tells of a training, as metrics."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.metrics.scheme import Sample
+
+
+def of_training(report: Mapping[str, Any], *_: str) -> Iterator[Sample]:
+    """The samples of a training.
+
+    Args:
+      report: what the trainer wrote into the ``model_run`` artifact. How long steps waited for
+        input, and what the input delivers alone, it may leave out.
+    """
+    strategy = report["strategy"]
+    labels = {"strategy": strategy["chosen"], "precision": report["precision"]}
+    yield Sample("training_info", 1, labels)
+    yield Sample("training_replicas", strategy["replicas"])
+    yield Sample("training_parameters", report["parameters"])
+    for device, peak in report["gpu_memory_peak_bytes"].items():
+        yield Sample("training_gpu_memory_peak_bytes", peak, {"device": device})
+    epochs = report["epochs"]
+    yield Sample("training_epochs", len(epochs))
+    if (alone := report.get("input_examples_per_second")) is not None:
+        yield Sample("training_input_examples_per_second", alone)
+    if not epochs:
+        return
+    yield Sample("training_duration_seconds", sum(epoch["seconds"] for epoch in epochs))
+    last = epochs[-1]
+    if "input_wait_seconds" in last:
+        waited = sum(epoch["input_wait_seconds"] for epoch in epochs)
+        yield Sample("training_input_wait_seconds", waited)
+    yield Sample("training_examples_per_second", last["examples_per_second"])
+    for statistic, seconds in last["step_seconds"].items():
+        yield Sample("training_step_seconds", seconds, {"statistic": statistic})
+    best = next((e for e in epochs if e["epoch"] == report.get("best_epoch")), last)
+    yield Sample("training_best_epoch", best["epoch"])
+    for metric, value in best["metrics"].items():
+        if value is not None:
+            yield Sample("training_metric", value, {"metric": metric})
