@@ -19,6 +19,7 @@ _VERBS = {
     "demo": ("pipeline.demo:command", "Make the simulated plant's data."),
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),
     "schema": ("pipeline.schema:command", "Infer, compare and accept the data's schema."),
+    "tensorboard": ("pipeline.tensorboard:command", "Show how runs trained, in TensorBoard."),
     "versions": ("pipeline.versions:command", "List the model's released versions."),
     "promote": ("pipeline.releases:promote", "Make a version the one that serves."),
     "rollback": ("pipeline.releases:rollback", "Take the newest change of what serves back."),

@@ -26,6 +26,7 @@ from components.point_in_time_join.component import PointInTimeJoin
 from components.sensor_example_gen.component import SensorExampleGen
 from components.serving_gate.component import ServingGate
 from components.sql_example_gen.component import SqlExampleGen
+from components.tuner.component import Tuner
 from components.version_pusher.component import VersionPusher
 from pipeline import fingerprint
 from pipeline.nodes import example_gen_id
@@ -114,11 +115,22 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         disable_statistics=True,
     )
     transformed.add_upstream_node(gate)
+    tuned = None
+    if settings.tuning is not None:
+        tuned = Tuner(
+            examples=joined.outputs["examples"],
+            transform_graph=transformed.outputs["transform_graph"],
+            settings=settings.tuner_settings(),
+            custom_config=json.dumps(model_code, sort_keys=True),
+            code=fingerprint.component("tuner", "components/point_in_time_join"),
+        )
+    hyperparameters = tuned.outputs["best_hyperparameters"] if tuned else None
     trained = Trainer(
         run_fn="trainer.run.run_fn",
         examples=transformed.outputs["transformed_examples"],
         transform_graph=transformed.outputs["transform_graph"],
         schema=schema.outputs["schema"],
+        hyperparameters=hyperparameters,
         # Zero steps: epochs and the size of the data say how long training goes on.
         train_args=trainer_pb2.TrainArgs(num_steps=0),
         eval_args=trainer_pb2.EvalArgs(num_steps=0),
@@ -148,6 +160,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         evaluation=evaluated.outputs["evaluation"],
         statistics=statistics.outputs["statistics"],
         schema=schema.outputs["schema"],
+        hyperparameters=hyperparameters,
         directory=settings.serving.model_directory,
         keep=settings.serving.keep_versions,
         rollout=settings.serving.rollout,
@@ -168,6 +181,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         validated,
         gate,
         transformed,
+        *([tuned] if tuned else []),
         trained,
         evaluated,
         served,

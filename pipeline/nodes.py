@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     # Settings ask this module for the names that kubeflow.nodes may use.
     from pipeline.settings.models import Settings
 
-_AFTER_INGEST = (
+_TO_TRANSFORM = (
     "PointInTimeJoin",
     "StatisticsGen",
     "CuratedSchema",
@@ -17,11 +17,8 @@ _AFTER_INGEST = (
     "ExampleValidator",
     "AnomalyGate",
     "Transform",
-    "Trainer",
-    "Evaluator",
-    "ServingGate",
-    "VersionPusher",
 )
+_FROM_TRAINER = ("Trainer", "Evaluator", "ServingGate", "VersionPusher")
 
 _ON_BEAM = ("PointInTimeJoin", "StatisticsGen", "Transform", "Evaluator")
 
@@ -37,7 +34,12 @@ def example_gen_id(settings: "Settings", source: str) -> str:
 
 def node_ids(settings: "Settings") -> list[str]:
     """All stages, each after those that it takes something from."""
-    return [*(example_gen_id(settings, name) for name in settings.sources), *_AFTER_INGEST]
+    return [
+        *(example_gen_id(settings, name) for name in settings.sources),
+        *_TO_TRANSFORM,
+        *(("Tuner",) if settings.tuning else ()),
+        *_FROM_TRAINER,
+    ]
 
 
 def beam_node_ids(settings: "Settings") -> list[str]:

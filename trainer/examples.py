@@ -1,7 +1,7 @@
 """Transformed examples as training input: parsed once and held in memory while they fit there."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,18 @@ def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memor
 
 def _take(columns: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: tf.gather(values, rows) for name, values in columns.items()}
+
+
+def hold(columns: Mapping[str, np.ndarray], config: Config) -> Examples:
+    """Transformed columns [n, width] by name, the label's among them, as examples in memory.
+
+    Raises:
+      ValueError: as ``read``.
+    """
+    held = dict(columns)
+    labels = held.pop(features.LABEL)[:, 0]
+    _check_labels(config, labels)
+    return Examples(None, held, labels, 0)
 
 
 def _arrays(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:

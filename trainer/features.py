@@ -154,8 +154,16 @@ class Config:
     training: Training
 
     @classmethod
-    def read(cls, custom_config: Mapping[str, Any] | None) -> "Config":
+    def read(
+        cls,
+        custom_config: Mapping[str, Any] | None,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> "Config":
         """Reads the components' ``custom_config``.
+
+        Args:
+          custom_config: what Transform and Trainer are given.
+          hyperparameters: what Tuner found; its ``values`` replace those of ``training``.
 
         Raises:
           ValueError: if a key is missing or unknown, or a value out of bounds.
@@ -167,7 +175,7 @@ class Config:
             )
         label, features = config["label"], config.get("features", {})
         _check_choice("label.task", label["task"], get_args(Task))
-        training = dict(config.get("training", {}))
+        training = {**config.get("training", {}), **(hyperparameters or {}).get("values", {})}
         if "hidden_layers" in training:
             training["hidden_layers"] = tuple(training["hidden_layers"])
         if training.get("profile"):

@@ -35,7 +35,9 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
       writes: whether this process writes there.
     """
 
-    def __init__(self, patience: int, folder: str, first: int, writes: bool) -> None:
+    def __init__(
+        self, patience: int, folder: str = "", first: int = 0, writes: bool = False
+    ) -> None:
         super().__init__("val_loss", patience=patience, restore_best_weights=True)
         self._folder = pathlib.Path(folder) if folder else None
         self._first, self._writes = first, writes

@@ -39,7 +39,7 @@ def run_fn(fn_args: Any) -> None:
     Raises:
       ValueError: if the settings or the labels cannot be trained with; the message says why.
     """
-    config = Config.read(fn_args.custom_config)
+    config = Config.read(fn_args.custom_config, fn_args.hyperparameters)
     training = config.training
     placement = place(training.strategy, training.communication)
     policy, why = precision(training.mixed_precision, placement)
@@ -64,12 +64,12 @@ def run_fn(fn_args: Any) -> None:
     )
     if not len(train):
         raise ValueError("the train split holds no examples: look at split and the join's report")
-    names = _class_names(config, transform_output)
+    names = class_names(config, transform_output)
     target = Target.measure(
         config.task, train.labels, len(names), training.class_weights == "balanced"
     )
     with placement.strategy.scope(), _precision(policy):
-        model = build(config, _category_sizes(config, transform_output), target)
+        model = build(config, category_sizes(config, transform_output), target)
         _fit(model, config, target, train, evaluate, placement, policy, fn_args)
     with contextlib.ExitStack() as stack:
         path = fn_args.serving_model_dir
@@ -231,13 +231,14 @@ def _told(
     }
 
 
-def _class_names(config: Config, transform_output: tft.TFTransformOutput) -> list[bytes]:
+def class_names(config: Config, transform_output: tft.TFTransformOutput) -> list[bytes]:
+    """For multiclass, the classes' names in the order of their indices; else none."""
     if config.task != "multiclass":
         return []
     return transform_output.vocabulary_by_name(features.LABEL_VOCABULARY)
 
 
-def _category_sizes(config: Config, transform_output: tft.TFTransformOutput) -> list[int]:
+def category_sizes(config: Config, transform_output: tft.TFTransformOutput) -> list[int]:
     """How many indices each categorical, then each bucketized feature has, missing included."""
     return [
         1 + transform_output.vocabulary_size_by_name(c.vocabulary_file) + c.oov_buckets

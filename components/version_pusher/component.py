@@ -33,6 +33,9 @@ class VersionPusherSpec(component_spec.ComponentSpec):
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "hyperparameters": component_spec.ChannelParameter(
+            type=standard_artifacts.HyperParameters, optional=True
+        ),
     }
     OUTPUTS: dict[str, Any] = {  # noqa: RUF012
         "pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)
@@ -69,6 +72,7 @@ class VersionPusher(base_component.BaseComponent):
         horizon: str,
         code: str,
         infra_blessing: types.BaseChannel | None = None,
+        hyperparameters: types.BaseChannel | None = None,
         rollout: str = "at_once",
         registry: str = "",
     ) -> None:
@@ -89,6 +93,7 @@ class VersionPusher(base_component.BaseComponent):
           horizon: the label's horizon, such as ``'24h'``.
           code: a fingerprint of the code, part of the cache's key.
           infra_blessing: the serving gate's, if the pipeline has one.
+          hyperparameters: Tuner's, kept in the version's lineage, if the pipeline has one.
           rollout: ``at_once``: the version serves; ``canary``: it is staged for a trial.
           registry: JSON of ``serving.registry.settings.Registry``, where the release is mirrored;
             empty for nowhere.
@@ -101,6 +106,7 @@ class VersionPusher(base_component.BaseComponent):
                 evaluation=evaluation,
                 statistics=statistics,
                 schema=schema,
+                hyperparameters=hyperparameters,
                 directory=directory,
                 keep=keep,
                 lineage=lineage,

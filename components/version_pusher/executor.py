@@ -12,6 +12,7 @@ from tfx.utils import io_utils, path_utils
 
 from components.ingest.durations import format_instant
 from components.ingest.split import read_window
+from components.tuner import hyperparameters
 from serving.folders import write_atomically
 from serving.registry.background import Mirror
 from serving.releases import QUARANTINED, STAGED, Releases
@@ -196,6 +197,11 @@ class Executor(base_executor.BaseExecutor):
                 "run_id": self._context.pipeline_run_id if self._context else None,
                 **data_lineage(*(exec_properties[key] for key in ("as_of", "split", "horizon"))),
                 **json.loads(exec_properties["lineage"]),
+                **(
+                    {"hyperparameters": hyperparameters.read(Path(inputs["hyperparameters"].uri))}
+                    if "hyperparameters" in inputs
+                    else {}
+                ),
             },
             exec_properties["keep"],
             Path(inputs["statistics"].uri),

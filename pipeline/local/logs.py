@@ -4,6 +4,8 @@ import logging
 import pathlib
 import sys
 
+from absl import logging as absl_logging
+
 from observability.records import JsonFormatter
 
 
@@ -36,4 +38,6 @@ def _log_to(handler: logging.Handler, run_id: str) -> JsonFormatter:
     absl = logging.getLogger("absl")
     absl.handlers[:] = []
     absl.propagate = True
+    # Saving a model, TensorFlow sets absl back to what absl itself was told: by default warnings.
+    absl_logging.set_verbosity(absl_logging.INFO)
     return formatter

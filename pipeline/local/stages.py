@@ -14,6 +14,8 @@ from pipeline.local.events import Event, EventWriter
 from pipeline.local.runner import ObservedDagRunner, Stage
 from pipeline.settings import load_settings
 
+_TOLD = tuple(str(fingerprint.ROOT / folder) for folder in ("trainer", "components/tuner"))
+
 
 class ProgressHandler(logging.Handler):
     """Hands what the project's own code logs to the live table, as the running stage's text."""
@@ -26,7 +28,7 @@ class ProgressHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the message's first line if the project's code logged it."""
         node = self._formatter.node
-        if node and record.pathname.startswith(str(fingerprint.ROOT / "trainer")):
+        if node and record.pathname.startswith(_TOLD):
             first = record.getMessage().partition("\n")[0]
             self._events.send(Event("progress", node=node, text=first))
 

@@ -59,6 +59,7 @@ def _evaluation(uri: pathlib.Path) -> str:
 _READERS: dict[str, Callable[[pathlib.Path], str]] = {
     QualityReport.TYPE_NAME: _report,
     "InfraBlessing": _report,
+    "TunerResults": _report,
     "ExampleStatistics": _statistics,
     "ExampleAnomalies": _anomalies,
     "ModelEvaluation": _evaluation,

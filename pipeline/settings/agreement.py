@@ -5,14 +5,19 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
+import pydantic
+
 from components.ingest.durations import format_duration
 from components.ingest.sources import SensorSource, SqlSource
 from components.ingest.split import TimeSplit
 from components.model_evaluator.metrics import METRICS, check_metrics
+from components.tuner.settings import Range
 from pipeline.settings.beam import Dataflow, Docker
+from pipeline.settings.blocks import Training
 from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import is_glob, near
 from pipeline.settings.models import Settings
+from pipeline.settings.problems import problems_of
 from pipeline.settings.windows import made_columns
 
 _PARAMETERS = ("begin", "end", "as_of")
@@ -38,6 +43,7 @@ def disagreements(settings: Settings) -> list[Problem]:
         _split,
         _nodes,
         _beam,
+        _tuning,
     )
     return [problem for check in checks for problem in check(settings)]
 
@@ -271,6 +277,27 @@ def _beam(settings: Settings) -> Iterator[Problem]:
                 "missing: the image that workers run in, or setup_file: true; only with kubeflow "
                 "is it the node's own",
             )
+
+
+def _tuning(settings: Settings) -> Iterator[Problem]:
+    if settings.tuning is None:
+        return
+    if settings.objective is None:
+        yield Problem(
+            ("tuning",),
+            "has nothing to tune for: expected a metric under evaluation.metrics of which more, or "
+            "less, is better",
+        )
+    for name, allowed in settings.tuning.space.items():
+        place = ("tuning", "space", name)
+        values = [allowed.min, allowed.max] if isinstance(allowed, Range) else allowed
+        for value in values:
+            try:
+                Training.model_validate({name: value})
+            except pydantic.ValidationError as error:
+                (told, *_) = problems_of(error, {name: value}, Training)
+                yield told._replace(path=place)
+                break
 
 
 def _nodes(settings: Settings) -> Iterator[Problem]:

@@ -10,7 +10,9 @@ from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
+from components.model_evaluator.metrics import METRICS
 from components.serving_gate.settings import GateSettings
+from components.tuner.settings import TunerSettings, Tuning
 from pipeline.settings.beam import Direct, Runner
 from pipeline.settings.blocks import (
     Evaluation,
@@ -46,6 +48,7 @@ class Settings(pydantic.BaseModel):
     validation: Validation = Validation()
     features: Features = Features()
     training: Training = Training()
+    tuning: Tuning | None = None
     evaluation: Evaluation = Evaluation()
     serving: Serving
     run: Run = Run()
@@ -146,6 +149,29 @@ class Settings(pydantic.BaseModel):
         serving = self.serving
         return GateSettings(
             **serving.gate.model_dump(), model=serving.model, latency_p99_ms=serving.latency_p99_ms
+        ).model_dump_json()
+
+    @property
+    def objective(self) -> tuple[str, str] | None:
+        """The first metric of the evaluation that is better one way, and which way."""
+        for name in self.evaluation.metrics:
+            better = METRICS[name].better if name in METRICS else None
+            if better:
+                return name, better
+        return None
+
+    def tuner_settings(self) -> str:
+        """What Tuner is given: JSON of components.tuner.settings.TunerSettings."""
+        assert self.tuning is not None and self.objective is not None
+        metric, better = self.objective
+        spine = self.spine_source
+        told = {"split": self.split.by, "time": spine.time, "entity": spine.entity}
+        return TunerSettings(
+            **self.tuning.model_dump(),
+            **told,
+            metric=metric,
+            better=better,
+            horizon=self.label.horizon,
         ).model_dump_json()
 
     def gate_settings(self) -> str:

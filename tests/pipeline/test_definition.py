@@ -3,6 +3,7 @@
 import pytest
 
 from components.curated_schema import schema_file
+from components.tuner.settings import TunerSettings, Tuning
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
 from serving.registry.settings import Registry
@@ -18,7 +19,7 @@ def pipeline():
 
     settings = load_settings(demo_project.SETTINGS)
     registry = Registry(kind="mlflow", tracking_uri_env="MLFLOW_TRACKING_URI")
-    settings = settings.model_copy(update={"registry": registry})
+    settings = settings.model_copy(update={"registry": registry, "tuning": Tuning(trials=3)})
     columns = schema_file.columns(schema_file.read_schema(demo_project.SCHEMA))
     inputs = RunInputs(
         as_of="2025-04-17T00:00:00Z",
@@ -49,6 +50,27 @@ def test_nothing_trains_before_the_gate_allows(pipeline) -> None:
 
     assert "AnomalyGate" in before("Transform")
     assert {"Evaluator", "Champion"} <= before("VersionPusher")
+
+
+def test_what_tuner_finds_is_trained_with_and_kept(pipeline) -> None:
+    settings, made = pipeline
+    nodes = {component.id: component for component in made.components}
+    assert "AnomalyGate" in {n.id for n in nodes["Transform"].upstream_nodes}
+    assert [n.id for n in nodes["Tuner"].downstream_nodes] == ["Trainer", "VersionPusher"]
+    found = nodes["Tuner"].outputs["best_hyperparameters"]
+    assert nodes["Trainer"].inputs["hyperparameters"] is found
+    told = TunerSettings.model_validate_json(nodes["Tuner"].exec_properties["settings"])
+    assert (told.metric, told.better, told.split) == ("auc", "higher", "time")
+    assert (told.time, told.entity) == ("observed_at", "machine_id")
+    assert told.trials == 3 and told.horizon == settings.label.horizon
+
+
+def test_without_tuning_there_is_no_such_stage(pipeline) -> None:
+    settings, _ = pipeline
+    order = node_ids(settings)
+    assert order.index("Transform") < order.index("Tuner") < order.index("Trainer")
+    without = node_ids(settings.model_copy(update={"tuning": None}))
+    assert without == [node for node in order if node != "Tuner"]
 
 
 def test_the_pusher_knows_the_registry_by_name_alone(pipeline, monkeypatch) -> None:

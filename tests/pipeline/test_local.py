@@ -7,6 +7,7 @@ import os
 import pathlib
 
 import pytest
+from absl import logging as absl_logging
 from rich.console import Console
 
 from pipeline import fingerprint
@@ -116,10 +117,16 @@ def test_log_lines_are_json(tmp_path: pathlib.Path) -> None:
             raise ValueError("two\nlines")
         except ValueError:
             logging.exception("it failed: %s", "ä")
+        # What TensorFlow does when it saves a model.
+        told = absl_logging.get_verbosity()
+        absl_logging.set_verbosity(absl_logging.FATAL)
+        absl_logging.set_verbosity(told)
+        absl_logging.info("Epoch 1 of 10")
     finally:
         root.handlers[:] = before[0]
         root.setLevel(before[1])
-    (line,) = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    line, after = (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(after)["message"] == "Epoch 1 of 10"
     entry = json.loads(line)
     assert (entry["level"], entry["run_id"], entry["node"]) == ("ERROR", "run-1", "Train")
     assert entry["message"] == "it failed: ä"
