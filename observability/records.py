@@ -41,10 +41,12 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
+        # A launcher logs what its workers tell, each record with the worker's number.
+        number = getattr(record, "worker", None)
         told = {
             "run_id": self.run_id,
             "node": self.node,
-            "worker": self.worker,
+            "worker": self.worker if number is None else f"worker-{number}",
             "trace_id": trace_of_run(self.run_id),
         }
         fields: dict[str, Any] = {
@@ -56,4 +58,6 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["error"] = "".join(traceback.format_exception(*record.exc_info))
+        elif record.exc_text:
+            fields["error"] = record.exc_text
         return json.dumps(fields, ensure_ascii=False)

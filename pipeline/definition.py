@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from tfx.components import ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.components import ExampleValidator, StatisticsGen, Transform
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -18,6 +18,7 @@ from tfx.proto import trainer_pb2
 from components.anomaly_gate.component import AnomalyGate
 from components.champion.component import Champion
 from components.curated_schema.component import CuratedSchema
+from components.distributed_trainer.component import Trainer
 from components.ingest.durations import format_duration
 from components.ingest.sources import SqlSource
 from components.model_evaluator.component import Evaluator
@@ -106,12 +107,12 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         code=fingerprint.component("anomaly_gate"),
     )
 
-    model_code = {"config": inputs.trainer_config, "code": fingerprint.code("trainer")}
+    prepared = {name: inputs.trainer_config.get(name) for name in ("label", "features")}
     transformed = Transform(
         examples=joined.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config=model_code,
+        custom_config={"config": prepared, "code": fingerprint.code("trainer")},
         disable_statistics=True,
     )
     transformed.add_upstream_node(gate)
@@ -121,7 +122,10 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
             examples=joined.outputs["examples"],
             transform_graph=transformed.outputs["transform_graph"],
             settings=settings.tuner_settings(),
-            custom_config=json.dumps(model_code, sort_keys=True),
+            custom_config=json.dumps(
+                {"config": inputs.trainer_config, "code": fingerprint.code("trainer")},
+                sort_keys=True,
+            ),
             code=fingerprint.component("tuner", "components/point_in_time_join"),
         )
     hyperparameters = tuned.outputs["best_hyperparameters"] if tuned else None
@@ -134,7 +138,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         # Zero steps: epochs and the size of the data say how long training goes on.
         train_args=trainer_pb2.TrainArgs(num_steps=0),
         eval_args=trainer_pb2.EvalArgs(num_steps=0),
-        custom_config=model_code,
+        custom_config=_how_to_train(settings, inputs),
     )
     evaluated = Evaluator(
         examples=joined.outputs["examples"],
@@ -201,6 +205,14 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         components=components,
         enable_cache=inputs.cache,
     )
+
+
+def _how_to_train(settings: Settings, inputs: RunInputs) -> dict[str, Any]:
+    launch = settings.launch_settings()
+    if launch is None:
+        return {"config": inputs.trainer_config, "code": fingerprint.code("trainer")}
+    code = fingerprint.code("trainer", "components/distributed_trainer")
+    return {"config": inputs.trainer_config, "code": code, "workers": launch}
 
 
 def _example_gen(

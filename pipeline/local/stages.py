@@ -26,8 +26,10 @@ class ProgressHandler(logging.Handler):
         self._formatter = formatter
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends the message's first line if the project's code logged it."""
+        """Sends the message's first line if the project's code logged it, one of many workers."""
         node = self._formatter.node
+        if getattr(record, "worker", 0):
+            return
         if node and record.pathname.startswith(_TOLD):
             first = record.getMessage().partition("\n")[0]
             self._events.send(Event("progress", node=node, text=first))

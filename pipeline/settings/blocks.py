@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from components.distributed_trainer.settings import LoopbackWorkers, WorkersSettings
 from components.ingest.durations import SignedDuration
 from components.serving_gate.settings import ServingBudget
 from pipeline.settings.canary import Canary
@@ -82,6 +83,7 @@ class Training(pydantic.BaseModel):
     class_weights: Literal["balanced", "none"] = "balanced"
     early_stopping_patience: Annotated[int, pydantic.Field(strict=True, ge=0)] = 3
     seed: Annotated[int, pydantic.Field(strict=True, ge=0)] = 1
+    workers: WorkersSettings = LoopbackWorkers()
 
 
 class Metric(pydantic.BaseModel):

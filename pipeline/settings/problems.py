@@ -217,7 +217,7 @@ def _member(annotation: Any, data: Any) -> Any:
         return annotation
     members = [_member(m, data) for m in typing.get_args(annotation)]
     models = [m for m in members if _is_model(m)]
-    for key, member in itertools.product(("kind", "by", "runner"), models):
+    for key, member in itertools.product(("kind", "by", "runner", "launcher"), models):
         field = member.model_fields.get(key)
         told = data.get(key) if isinstance(data, dict) else None
         if field and told in typing.get_args(field.annotation):

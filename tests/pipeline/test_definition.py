@@ -3,6 +3,7 @@
 import pytest
 
 from components.curated_schema import schema_file
+from components.distributed_trainer.settings import LoopbackWorkers
 from components.tuner.settings import TunerSettings, Tuning
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
@@ -14,12 +15,16 @@ pytestmark = pytest.mark.tfx
 
 @pytest.fixture(scope="module")
 def pipeline():
-    from pipeline import beam
-    from pipeline.definition import RunInputs, create_pipeline
-
     settings = load_settings(demo_project.SETTINGS)
     registry = Registry(kind="mlflow", tracking_uri_env="MLFLOW_TRACKING_URI")
     settings = settings.model_copy(update={"registry": registry, "tuning": Tuning(trials=3)})
+    return settings, create(settings)
+
+
+def create(settings):
+    from pipeline import beam
+    from pipeline.definition import RunInputs, create_pipeline
+
     columns = schema_file.columns(schema_file.read_schema(demo_project.SCHEMA))
     inputs = RunInputs(
         as_of="2025-04-17T00:00:00Z",
@@ -32,7 +37,7 @@ def pipeline():
         metadata_path="var/metadata.db",
         beam_args=beam.arguments(settings),
     )
-    return settings, create_pipeline(settings, inputs)
+    return create_pipeline(settings, inputs)
 
 
 def test_names_are_told_without_tfx_too(pipeline) -> None:
@@ -91,3 +96,16 @@ def test_code_is_part_of_every_cache_key_of_ours(pipeline) -> None:
         properties = component.exec_properties
         code = properties.get("code") or properties.get("custom_config")
         assert code, component.id
+
+
+def test_workers_are_part_of_no_cache_key_but_that_of_the_trainer_they_train_for(pipeline) -> None:
+    settings, made = pipeline
+
+    def changed(**training: object) -> set[str]:
+        update = {"training": settings.training.model_copy(update=training)}
+        other = create(settings.model_copy(update=update))
+        before = {component.id: component.exec_properties for component in made.components}
+        return {c.id for c in other.components if c.exec_properties != before[c.id]}
+
+    assert changed(strategy="multi_worker") == {"Trainer"}
+    assert changed(workers=LoopbackWorkers(count=4)) == set()

@@ -289,3 +289,13 @@ def test_settings_import_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_only_many_workers_are_launched():
+    settings = load("demo")
+    assert settings.launch_settings() is None
+    assert "workers" not in settings.trainer_config(COLUMNS)["training"]
+    training = settings.training.model_copy(update={"strategy": "multi_worker"})
+    told = json.loads(settings.model_copy(update={"training": training}).launch_settings())
+    assert told["workers"]["launcher"] == "loopback"
+    assert told["directory"] == "var/training"

@@ -82,22 +82,28 @@ class Transformed:
     graph: object
     folder: Path
 
-    def train(self, name: str, train_steps: int = 0, **training: object) -> Path:
+    def train(
+        self, name: str, train_steps: int = 0, workers: str | None = None, **training: object
+    ) -> Path:
         """Runs the Trainer's executor; the SavedModel's folder."""
-        from tfx.components.trainer.executor import GenericExecutor
         from tfx.types import standard_artifacts as kinds
         from tfx.utils import path_utils
 
+        from components.distributed_trainer.executor import Executor
+
+        custom_config = config(self.task, **training)
+        if workers is not None:
+            custom_config["workers"] = workers
         model, run = kinds.Model(), kinds.ModelRun()
         model.uri, run.uri = str(self.folder / name / "model"), str(self.folder / name / "run")
-        GenericExecutor().Do(
+        Executor().Do(
             {"examples": [self.examples], "transform_graph": [self.graph]},
             {"model": [model], "model_run": [run]},
             {
                 "train_args": json.dumps({"num_steps": train_steps}),
                 "eval_args": "{}",
                 "run_fn": "trainer.run.run_fn",
-                "custom_config": json.dumps(config(self.task, **training)),
+                "custom_config": json.dumps(custom_config),
             },
         )
         return Path(path_utils.serving_model_dir(model.uri))

@@ -1,0 +1,34 @@
+"""What a launcher is, and which settings mean which."""
+
+from typing import Protocol
+
+from components.distributed_trainer.launch.job import Job
+from components.distributed_trainer.settings import WorkersSettings
+
+
+class TrainingFailed(Exception):  # noqa: N818
+    """Training ended without a model; the message has the failing worker's own words."""
+
+
+class Launcher(Protocol):
+    """Runs a job on workers of one kind of place."""
+
+    def run(self, job: Job) -> None:
+        """Runs the job to its end; the model then lies where ``job.fn_args`` says.
+
+        However this call ends, by an error, KeyboardInterrupt or SystemExit included, no worker is
+        left running.
+
+        Args:
+          job: what to train, with places as this process sees them.
+
+        Raises:
+          TrainingFailed: if a worker failed for good; the message tells which, and its last words.
+        """
+
+
+def launcher(settings: WorkersSettings) -> Launcher:
+    """The launcher that settings ask for."""
+    from components.distributed_trainer.launch.loopback import Loopback
+
+    return Loopback(settings)

@@ -1,0 +1,106 @@
+"""Many workers make the model that one process makes, whoever of them is killed meanwhile."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from components.distributed_trainer.launch.job import Job
+from components.distributed_trainer.launch.loopback import Loopback
+from components.distributed_trainer.settings import Launch, LoopbackWorkers
+
+pytestmark = pytest.mark.tfx
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+TRAINING = {"dropout": 0.0, "epochs": 4, "batch_size": 128, "early_stopping_patience": 9}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(transformed):
+    """The weights that one process comes to."""
+    return weights(transformed("binary").train("one", strategy="none", **TRAINING))
+
+
+@pytest.fixture
+def job(transformed, custom_config, tmp_path, monkeypatch):
+    """Makes a job of the same training with faults."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    examples, graph = transformed("binary").examples.uri, transformed("binary").graph.uri
+
+    def make(faults: list[dict]) -> Job:
+        config = custom_config("binary", strategy="multi_worker", **TRAINING)
+        fn_args = {
+            "train_files": [f"{examples}/Split-train/*"],
+            "eval_files": [f"{examples}/Split-eval/*"],
+            "transform_graph_path": graph,
+            "train_steps": None,
+            "eval_steps": None,
+            "hyperparameters": None,
+            "serving_model_dir": str(tmp_path / "model"),
+            "eval_model_dir": str(tmp_path / "eval"),
+            "model_run_dir": str(tmp_path / "run"),
+            "custom_config": {**config, "faults": faults},
+        }
+        return Job("faulty.run_fn", fn_args, "FORMAT_TF_EXAMPLE", str(tmp_path / "scratch"))
+
+    return make
+
+
+def test_two_workers_of_the_component(transformed, undisturbed, tmp_path):
+    launch = Launch(workers=LoopbackWorkers(), directory=str(tmp_path / "training"))
+    model = transformed("binary").train(
+        "two", workers=launch.model_dump_json(), strategy="multi_worker", **TRAINING
+    )
+    assert_same(weights(model), undisturbed)
+    assert not list((tmp_path / "training").iterdir())
+
+
+def test_four_workers(job, undisturbed, tmp_path):
+    Loopback(LoopbackWorkers(count=4)).run(job([]))
+    assert_same(weights(tmp_path / "model"), undisturbed)
+
+
+def test_workers_and_launcher_are_killed_and_the_model_is_the_same(job, undisturbed, tmp_path):
+    faults = [
+        {"who": "worker 1", "epoch": 1, "batch": 6},
+        {"who": "worker 0", "epoch": 2, "batch": 6},
+        {"who": "launcher", "epoch": 3, "batch": 6},
+    ]
+    asked = tmp_path / "asked.json"
+    asked.write_text(job(faults).to_json())
+    program = (
+        "import pathlib, sys;"
+        "from components.distributed_trainer.launch.job import Job;"
+        "from components.distributed_trainer.launch.loopback import Loopback;"
+        "from components.distributed_trainer.settings import LoopbackWorkers;"
+        "Loopback(LoopbackWorkers()).run(Job.from_json(pathlib.Path(sys.argv[1]).read_text()))"
+    )
+    command = [sys.executable, "-c", program, str(asked)]
+    # The workers hold the pipes' other ends: what they wrote ends when the last of them has.
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "model").exists()
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    for worker in range(2):
+        epochs = (tmp_path / "scratch" / f"epochs-{worker}").read_text().split()
+        assert epochs == ["0", "1", "1", "2", "2", "3", "3"]
+    assert_same(weights(tmp_path / "model"), undisturbed)
+
+
+def weights(model: pathlib.Path) -> list[np.ndarray]:
+    """A SavedModel's trained weights."""
+    import tensorflow as tf
+
+    return [variable.numpy() for variable in tf.saved_model.load(str(model)).weights]
+
+
+def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    """Sums of floats in another order: a hundred-thousandth, no more."""
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
