@@ -122,10 +122,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
             examples=joined.outputs["examples"],
             transform_graph=transformed.outputs["transform_graph"],
             settings=settings.tuner_settings(),
-            custom_config=json.dumps(
-                {"config": inputs.trainer_config, "code": fingerprint.code("trainer")},
-                sort_keys=True,
-            ),
+            custom_config=_how_to_try(inputs),
             code=fingerprint.component("tuner", "components/point_in_time_join"),
         )
     hyperparameters = tuned.outputs["best_hyperparameters"] if tuned else None
@@ -205,6 +202,17 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         components=components,
         enable_cache=inputs.cache,
     )
+
+
+def _how_to_try(inputs: RunInputs) -> str:
+    """What a trial is told, as JSON: trials run on one device, wherever Trainer does."""
+    training = {
+        name: value
+        for name, value in inputs.trainer_config.get("training", {}).items()
+        if name not in ("strategy", "communication", "profile")
+    }
+    told = {"config": {**inputs.trainer_config, "training": training}}
+    return json.dumps({**told, "code": fingerprint.code("trainer")}, sort_keys=True)
 
 
 def _how_to_train(settings: Settings, inputs: RunInputs) -> dict[str, Any]:
