@@ -113,7 +113,9 @@ def _fit(
         model, config, epochs * steps_per_epoch, TPU_STEPS if placement.chosen == "tpu" else 1
     )
     record = Record(
-        fn_args.model_run_dir, _told(config, placement, policy, model, train), len(train)
+        fn_args.model_run_dir,
+        _told(config, placement, policy, model, train, steps_per_epoch),
+        len(train),
     )
     callbacks: list[keras.callbacks.Callback] = [Progress(epochs)]
     validation = None
@@ -206,7 +208,12 @@ def _save(
 
 
 def _told(
-    config: Config, placement: Placement, policy: str, model: Ensemble, train: examples.Examples
+    config: Config,
+    placement: Placement,
+    policy: str,
+    model: Ensemble,
+    train: examples.Examples,
+    steps_per_epoch: int,
 ) -> dict[str, Any]:
     """What training.json says of a run before it begins."""
     training = config.training
@@ -225,6 +232,7 @@ def _told(
         "deterministic": training.deterministic,
         "global_batch": training.batch_size,
         "learning_rate": training.scaled_learning_rate,
+        "steps_per_epoch": steps_per_epoch,
         "examples": len(train),
         "input": "stream" if train.held is None else "memory",
         "parameters": int(model.count_params()),

@@ -102,7 +102,6 @@ METRICS = (
         "training_input_examples_per_second",
         "Examples a second that the input delivers without training; near the above: it is slow.",
     ),
-    Metric("training_input_wait_seconds", "Time that all epochs' steps waited for input."),
     Metric(
         "training_metric", "Loss and metrics of the epoch whose weights were kept.", ("metric",)
     ),

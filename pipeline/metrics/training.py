@@ -28,9 +28,6 @@ def of_training(report: Mapping[str, Any], *_: str) -> Iterator[Sample]:
         return
     yield Sample("training_duration_seconds", sum(epoch["seconds"] for epoch in epochs))
     last = epochs[-1]
-    if "input_wait_seconds" in last:
-        waited = sum(epoch["input_wait_seconds"] for epoch in epochs)
-        yield Sample("training_input_wait_seconds", waited)
     yield Sample("training_examples_per_second", last["examples_per_second"])
     for statistic, seconds in last["step_seconds"].items():
         yield Sample("training_step_seconds", seconds, {"statistic": statistic})

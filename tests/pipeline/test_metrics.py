@@ -28,7 +28,6 @@ TRAINING = {
             "seconds": 2.0,
             "examples_per_second": 1000.0 * number,
             "step_seconds": {"mean": 0.003, "p50": 0.002, "p99": 0.01},
-            "input_wait_seconds": 0.5,
             "metrics": {"loss": 1 / number, "val_auc": 0.9},
         }
         for number in (1, 2, 3)
@@ -62,7 +61,6 @@ def test_training(tmp_path: Path) -> None:
     found = of(tmp_path, "Trainer", "model_run", "training.json", TRAINING)
     assert found["training_info{precision=mixed_float16,strategy=mirrored}"] == 1
     assert found["training_duration_seconds{}"] == 6
-    assert found["training_input_wait_seconds{}"] == 1.5
     assert found["training_examples_per_second{}"] == 3000  # the last epoch's
     assert found["training_step_seconds{statistic=p99}"] == 0.01
     assert found["training_best_epoch{}"] == 2
@@ -81,7 +79,6 @@ def test_a_training_that_does_not_tell_its_wait(tmp_path: Path) -> None:
     report = TRAINING | {"epochs": epochs, "input_examples_per_second": 9000, "best_epoch": None}
     found = of(tmp_path, "Trainer", "model_run", "training.json", report)
     assert found["training_input_examples_per_second{}"] == 9000
-    assert "training_input_wait_seconds{}" not in found
     assert found["training_best_epoch{}"] == 3  # without early stopping the last one's stay
 
 

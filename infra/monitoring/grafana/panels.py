@@ -227,16 +227,6 @@ TRAINING = Dashboard(
             "If both are alike, the input holds up the device.",
         ),
         Panel("Time of a step", "s", {"{{statistic}}": f"training_step_seconds{_RUN}"}),
-        Panel(
-            "Share of the time spent waiting for input",
-            "percentunit",
-            {
-                "{{pipeline}}": (
-                    f"training_input_wait_seconds{_RUN} / training_duration_seconds{_RUN}"
-                )
-            },
-            "High: the input holds up the device, not the model.",
-        ),
         Panel("Loss and metrics", "none", {"{{metric}}": f"training_metric{_RUN}"}),
         Panel(
             "Epochs",
