@@ -51,14 +51,15 @@ class Examples:
           target: the label's measures.
           placement: who trains; a TPU takes whole batches only.
           first: the epoch to begin with.
-          epochs: the one to end before.
+          epochs: the one to end before; streamed examples have no end.
 
         Returns:
           As ``batches``.
         """
         size, whole = config.training.batch_size, placement.chosen == "tpu"
         if self.held is None:
-            dataset = self.source(size, True).repeat(epochs - first)
+            # Without an end: workers whose files differ in rows take equally many steps.
+            dataset = self.source(size, True, whole).repeat()
         else:
             columns = self._columns()
             seed = config.training.seed
@@ -79,7 +80,7 @@ class Examples:
     ) -> tf.data.Dataset:
         """One pass over the examples as (features, label [batch, 1], weight [batch])."""
         if self.held is None:
-            dataset = self.source(batch_size, False)
+            dataset = self.source(batch_size, False, False)
         else:
             columns = self._columns()
             order = tf.data.Dataset.range(len(self)).batch(batch_size)
@@ -93,16 +94,16 @@ class Examples:
         return columns | {features.LABEL: tf.constant(self.labels[:, np.newaxis])}
 
     def _sharing(self, placement: Placement) -> tf.data.Options:
-        """How workers share the examples: whole files where there are enough, else rows."""
+        """How workers share the examples: whole files where these divide evenly, else rows."""
         policies = tf.data.experimental.AutoShardPolicy
-        by_file = self.held is None and self.files >= placement.workers
+        by_file = self.held is None and self.files % placement.workers == 0
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = (
             policies.FILE if by_file else policies.DATA
         )
         if self.held is None and not by_file:
             logging.info(
-                "%d files for %d workers: each reads all files and takes its part of the rows",
+                "%d files do not divide among %d workers: each reads all and takes its rows",
                 self.files,
                 placement.workers,
             )
@@ -123,20 +124,21 @@ def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memor
       ValueError: if an example has no label, or a binary one is neither 0 nor 1.
     """
 
-    def source(batch_size: int, shuffle: bool) -> tf.data.Dataset:
+    def source(batch_size: int, shuffle: bool, whole: bool) -> tf.data.Dataset:
         options = tfxio.TensorFlowDatasetOptions(
             batch_size=batch_size,
             num_epochs=1,
             shuffle=shuffle,
             shuffle_seed=config.training.seed,
             shuffle_buffer_size=batch_size * SHUFFLE_BATCHES,
+            drop_final_batch=whole,
         )
         return accessor.tf_dataset_factory(list(files), options, schema)
 
     labels: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] | None = {}
     held = 0
-    for batch in _arrays(source(READ_BATCH, False)):
+    for batch in _arrays(source(READ_BATCH, False, False)):
         labels.append(batch.pop(features.LABEL)[:, 0])
         held += sum(values.nbytes for values in batch.values())
         if held > memory:

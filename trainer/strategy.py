@@ -76,7 +76,7 @@ def place(
     Raises:
       ValueError: if what was asked for is not there; the message says what is missing.
     """
-    workers, index = _cluster(environment)
+    workers, index = _cluster(environment) if asked in ("auto", "multi_worker") else (0, 0)
     chosen: Strategy = asked
     why = "training.strategy says so"
     if asked == "auto":

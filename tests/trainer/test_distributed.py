@@ -14,7 +14,7 @@ from trainer import record, resume
 
 pytestmark = pytest.mark.tfx
 
-PLAIN = {"dropout": 0.0, "epochs": 4, "batch_size": 100, "early_stopping_patience": 9}
+PLAIN = {"dropout": 0.0, "epochs": 4, "batch_size": 99, "early_stopping_patience": 9}
 SPLIT = """
 import sys
 import tensorflow as tf
@@ -62,7 +62,7 @@ def test_a_run_tells_of_itself(plain):
     run_told = told(plain)
     assert run_told["strategy"]["chosen"] == "none"
     assert run_told["strategy"]["why"] == "training.strategy says so"
-    assert (run_told["global_batch"], run_told["precision"]) == (100, "float32")
+    assert (run_told["global_batch"], run_told["precision"]) == (99, "float32")
     assert [epoch["epoch"] for epoch in run_told["epochs"]] == [1, 2, 3, 4]
     last = run_told["epochs"][-1]
     assert {"loss", "val_loss", "val_auc"} <= set(last["metrics"])

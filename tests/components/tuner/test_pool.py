@@ -13,7 +13,7 @@ import pytest
 from components.tuner.holdout import TuningError
 from components.tuner.pool import Pool, cores
 
-FAULTS = "tests.components.tuner.objectives:faults"
+FAULTS = "tuner_objectives:faults"
 
 
 def test_each_failure_is_one_trials_alone(tmp_path: pathlib.Path) -> None:
@@ -38,7 +38,7 @@ def test_a_trial_that_hangs_is_ended(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_can_begin_no_trial_is_no_failed_trial(tmp_path: pathlib.Path) -> None:
-    target = "tests.components.tuner.objectives:broken"
+    target = "tuner_objectives:broken"
     with (
         pytest.raises(TuningError, match=rf"(?s)no trial can begin.*nothing in {tmp_path.name}"),
         Pool(target, str(tmp_path), 2, 60.0) as pool,

@@ -102,7 +102,7 @@ def test_no_trial_is_drawn_after_the_time(tmp_path) -> None:
 
 
 def test_in_processes_of_their_own_too(tmp_path) -> None:
-    target = "tests.components.tuner.objectives:parabola"
+    target = "tuner_objectives:parabola"
     settings = SETTINGS.model_copy(
         update={"trials": 6, "space": {"dropout": SETTINGS.space["dropout"]}}
     )
