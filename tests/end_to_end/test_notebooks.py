@@ -9,9 +9,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.end_to_end.conftest import ROOT, Project
+from tests.end_to_end.conftest import ROOT, Project, make_project
 
 pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture(scope="module", name="project")
+def a_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One without a run yet; these tests build on each other."""
+    return make_project(tmp_path_factory.mktemp("notebooks"))
+
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

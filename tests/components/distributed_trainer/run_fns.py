@@ -20,6 +20,9 @@ def trained(fn_args):
 
 def killed(fn_args):
     if _attempt(fn_args) == 1 and _index() == 1:
+        # Else the other one, started again, would take its second start for its first.
+        while not list(pathlib.Path(os.environ["TRAINING_BACKUP_DIR"]).glob("starts-0-*")):
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     _wait_if(_attempt(fn_args) == 1)
 
