@@ -30,14 +30,12 @@ class JsonFormatter(logging.Formatter):
       run_id: the pipeline run that this process belongs to.
       node: the stage that is running; whoever runs the stages sets it. Beam's threads log too, so
         it belongs to the process and not to a thread.
-      worker: which of a stage's processes this is, such as ``worker-1``.
     """
 
-    def __init__(self, run_id: str = "", node: str = "", worker: str = "") -> None:
+    def __init__(self, run_id: str = "", node: str = "") -> None:
         super().__init__()
         self.run_id = run_id
         self.node = node
-        self.worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
@@ -46,7 +44,7 @@ class JsonFormatter(logging.Formatter):
         told = {
             "run_id": self.run_id,
             "node": self.node,
-            "worker": self.worker if number is None else f"worker-{number}",
+            "worker": "" if number is None else f"worker-{number}",
             "trace_id": trace_of_run(self.run_id),
         }
         fields: dict[str, Any] = {

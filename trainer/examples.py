@@ -72,8 +72,7 @@ class Examples:
 
             dataset = tf.data.Dataset.range(first, epochs).flat_map(epoch)
             dataset = dataset.map(lambda rows: _take(columns, rows))
-        dataset = dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
-        return dataset.with_options(self._sharing(placement))
+        return self._ready(dataset, config, target, placement)
 
     def batches(
         self, config: Config, target: Target, placement: Placement, batch_size: int
@@ -85,6 +84,11 @@ class Examples:
             columns = self._columns()
             order = tf.data.Dataset.range(len(self)).batch(batch_size)
             dataset = order.map(lambda rows: _take(columns, rows))
+        return self._ready(dataset, config, target, placement)
+
+    def _ready(
+        self, dataset: tf.data.Dataset, config: Config, target: Target, placement: Placement
+    ) -> tf.data.Dataset:
         dataset = dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
         return dataset.with_options(self._sharing(placement))
 

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -71,12 +70,10 @@ def run_fn(fn_args: Any) -> None:
     with placement.strategy.scope(), _precision(policy):
         model = build(config, category_sizes(config, transform_output), target)
         _fit(model, config, target, train, evaluate, placement, policy, fn_args)
-    with contextlib.ExitStack() as stack:
-        path = fn_args.serving_model_dir
-        if not placement.chief:
-            # Every worker has to save, since they read some variables together; one is kept.
-            path = stack.enter_context(tempfile.TemporaryDirectory())
-        _save(model, config, target, names, transform_output, path, save_options(placement))
+    # Every worker has to save, since they read some variables together; its launcher gives each but
+    # the chief a folder that is thrown away.
+    path = fn_args.serving_model_dir
+    _save(model, config, target, names, transform_output, path, save_options(placement))
 
 
 @contextlib.contextmanager

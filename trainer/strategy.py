@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import tensorflow as tf
 
@@ -194,7 +193,7 @@ def _cpu_flags() -> set[str]:
     return set(line.split())
 
 
-def save_options(placement: Placement) -> Any:
+def save_options(placement: Placement) -> tf.saved_model.SaveOptions:
     """How a model is saved from there: a TPU's variables are read by this process."""
     device = "/job:localhost" if placement.chosen == "tpu" else None
-    return cast(Any, tf.saved_model.SaveOptions(experimental_io_device=device))
+    return tf.saved_model.SaveOptions(experimental_io_device=device)

@@ -4,8 +4,7 @@ import logging
 import pathlib
 import sys
 
-from absl import logging as absl_logging
-
+from observability.process_log import log_only_to
 from observability.records import JsonFormatter
 
 
@@ -30,14 +29,5 @@ def log_to_stdout() -> JsonFormatter:
 def _log_to(handler: logging.Handler, run_id: str) -> JsonFormatter:
     formatter = JsonFormatter(run_id)
     handler.setFormatter(formatter)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    # absl brings a handler of its own, which would write a second copy to stderr.
-    absl = logging.getLogger("absl")
-    absl.handlers[:] = []
-    absl.propagate = True
-    # Saving a model, TensorFlow sets absl back to what absl itself was told: by default warnings.
-    absl_logging.set_verbosity(absl_logging.INFO)
+    log_only_to(handler)
     return formatter

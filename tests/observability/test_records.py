@@ -8,19 +8,25 @@ from observability.trace import trace_of_run
 from tests.observability import records
 
 
-def line(formatter: JsonFormatter, message: str, *values: object, error: bool = False) -> str:
+def line(
+    formatter: JsonFormatter,
+    message: str,
+    *values: object,
+    error: bool = False,
+    **more: object,
+) -> str:
     try:
         raise ValueError("two\nlines")
     except ValueError as raised:
         info = (ValueError, raised, raised.__traceback__) if error else None
-    return formatter.format(
-        logging.LogRecord("trainer.run", logging.WARNING, "run.py", 1, message, values, info)
-    )
+    record = logging.LogRecord("trainer.run", logging.WARNING, "run.py", 1, message, values, info)
+    record.__dict__ |= more
+    return formatter.format(record)
 
 
 def test_a_record_of_a_worker() -> None:
-    formatter = JsonFormatter("run-1", "Trainer", "worker-1")
-    (record,) = records.read([line(formatter, "it is %s", "ä\n", error=True)])
+    formatter = JsonFormatter("run-1", "Trainer")
+    (record,) = records.read([line(formatter, "it is %s", "ä\n", error=True, worker=1)])
     assert record.pop("time")
     assert record.pop("error").endswith("ValueError: two\nlines\n")
     assert record == {

@@ -5,6 +5,8 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from observability.process_log import log_only_to
+
 FAILURE = "failure"
 """The field of a record that tells, in words for people, what a worker ended of."""
 
@@ -33,14 +35,7 @@ def log_lines(stream: TextIO) -> None:
     """Sends all that is logged in this process to a stream, and only there."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    # absl brings a handler of its own, which would write a second copy to stderr.
-    absl = logging.getLogger("absl")
-    absl.handlers[:] = []
-    absl.propagate = True
+    log_only_to(handler)
 
 
 def relay(line: str, worker: int) -> dict[str, Any]:
