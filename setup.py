@@ -52,6 +52,9 @@ setuptools.setup(
     ),
     package_data={"schemas": ["*.pbtxt"], "demo": ["README.md"]},
     install_requires=requirements(),
-    extras_require={"mlflow": named(ROOT / "requirements" / "mlflow.in")},
+    extras_require={
+        extra: named(ROOT / "requirements" / f"{extra}.in")
+        for extra in ("mlflow", "stores", "streams")
+    },
     entry_points={"console_scripts": ["pipeline = pipeline.__main__:main"]},
 )
