@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.kubeflow.container import invocation, storage
 from pipeline.local import child, logs
+from pipeline.local.run_spans import task_span
 from pipeline.metrics import task as metrics
 
 
@@ -46,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
             known.json_serialized_invocation_args, known.json_serialized_inputs_spec_args, places
         )
         formatter.run_id, formatter.node = asked.run_id, asked.node
-        with contextlib.redirect_stdout(sys.stderr), _told(asked):
+        span = task_span(asked.run_id, asked.node)
+        with contextlib.redirect_stdout(sys.stderr), _told(asked), span:
             # TFX is imported here and not above: it takes ten seconds and more, and what is wrong
             # with the arguments is told at once.
             from pipeline.kubeflow.container import task

@@ -22,6 +22,7 @@ from pipeline.interrupt import interruptible
 from pipeline.local import plan as planning
 from pipeline.local.events import Event
 from pipeline.local.process import StagesProcess
+from pipeline.local.run_spans import RunSpans
 from pipeline.local.table import StageTable, live, print_line
 from pipeline.settings import Settings, SettingsError, load_settings
 from serving.releases import ReleaseError
@@ -128,6 +129,7 @@ def execute(
     record = RunRecord(folder, plan)
     record.write("running", table)
     outcome = Outcome()
+    spans = RunSpans(settings.project.name, plan["run_id"])
     process = StagesProcess(folder)
     with interruptible():
         try:
@@ -135,6 +137,7 @@ def execute(
                 for event in process.events():
                     table.apply(event)
                     outcome.apply(event)
+                    spans.apply(event)
                     if event.kind == "stage":
                         record.write("running", table)
                     if not console.is_terminal:
@@ -146,12 +149,14 @@ def execute(
             table.end_running("stopped")
             _print_table(console, table)
             record.write("stopped", table)
+            spans.end("stopped")
             console.print("[yellow]Stopped.[/] Run again to go on: finished stages are cached.")
             return 130
     if code:
         table.end_running("failed")
     _print_table(console, table)
     record.write("failed" if code else "done", table, outcome)
+    spans.end("failed" if code else "done")
     seconds = time.monotonic() - began
     for told in _publish_metrics(settings, folder):
         console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One line of JSON a request, written by a thread of its own."""
+"""One line of JSON a request, and a span, made by a thread of their own."""
 
 import dataclasses
 import queue
@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 
 from observability.records import time_text
+from observability.trace import trace_of_header
 from serving.server.core import Answer, Core
+from serving.server.request_spans import RequestSpans
 
 _QUEUED = 100_000
 _ID = 128
@@ -34,7 +36,7 @@ class Entry:
       seconds: from the first byte of the body until the answer was made.
       rows: the batch size; 0 where there is none.
       request_id: the header ``x-request-id``, at most 128 characters.
-      trace_id: of the header ``traceparent``.
+      traceparent: the header, as it came.
       run_id: the pipeline run that made the version.
     """
 
@@ -47,8 +49,12 @@ class Entry:
     seconds: float = 0.0
     rows: int = 0
     request_id: str = ""
-    trace_id: str = ""
+    traceparent: str = ""
     run_id: str = ""
+
+    def __post_init__(self) -> None:
+        """Cuts what a client may have made too long."""
+        self.request_id = self.request_id[:_ID]
 
     def answered(self, answer: Answer) -> None:
         """Takes from an answer what made it."""
@@ -57,7 +63,7 @@ class Entry:
 
 
 class AccessLog:
-    """Writes entries in the order in which they come.
+    """Writes entries in the order in which they come, and makes a span of each.
 
     A disk that cannot follow costs lines, never requests: past 100,000 lines waiting, new ones are
     dropped and their number is written once there is room.
@@ -70,9 +76,12 @@ class AccessLog:
         self._file: Any = None
         self._dropped = 0
         self._lines: queue.Queue[tuple[float, Entry] | None] = queue.Queue(_QUEUED)
-        if not path:
+        self._spans = RequestSpans()
+        self._on = bool(path) or self._spans.on
+        if path:
+            self._file = sys.stderr.buffer if path == "-" else Path(path).open("ab")  # noqa: SIM115
+        if not self._on:
             return
-        self._file = sys.stderr.buffer if path == "-" else Path(path).open("ab")  # noqa: SIM115
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
 
@@ -83,7 +92,7 @@ class AccessLog:
           at: when the request came, ``time.time()``.
           entry: what is told of it; not to be changed afterwards.
         """
-        if self._file is None:
+        if not self._on:
             return
         try:
             self._lines.put_nowait((at, entry))
@@ -92,13 +101,14 @@ class AccessLog:
 
     def close(self) -> None:
         """Writes what is queued and closes the file."""
-        if self._file is None:
+        if not self._on:
             return
+        self._on = False
         self._lines.put(None)
         self._thread.join()
-        if self._file is not sys.stderr.buffer:
+        if self._file not in (None, sys.stderr.buffer):
             self._file.close()
-        self._file = None
+        self._spans.close()
 
     def _write(self) -> None:
         last = False
@@ -110,12 +120,19 @@ class AccessLog:
                 except queue.Empty:
                     break
             last = batch[-1] is None
-            text = b"".join(_line(*item) for item in batch if item is not None)
-            if self._dropped:
-                text += _dropped(self._dropped)
-                self._dropped = 0
-            self._file.write(text)
-            self._file.flush()
+            entries = [item for item in batch if item is not None]
+            for at, entry in entries:
+                self._spans.add(at, entry, entry.status in _OURS)
+            if self._file is not None:
+                self._write_lines(entries)
+
+    def _write_lines(self, entries: list[tuple[float, Entry]]) -> None:
+        text = b"".join(_line(*item) for item in entries)
+        if self._dropped:
+            text += _dropped(self._dropped)
+            self._dropped = 0
+        self._file.write(text)
+        self._file.flush()
 
 
 def record(core: Core, access_log: AccessLog, at: float, entry: Entry) -> None:
@@ -131,7 +148,11 @@ def record(core: Core, access_log: AccessLog, at: float, entry: Entry) -> None:
 
 def _line(at: float, entry: Entry) -> bytes:
     about = " ".join(filter(None, (entry.api, entry.method, entry.status)))
-    ids = {"run_id": entry.run_id, "request_id": entry.request_id[:_ID], "trace_id": entry.trace_id}
+    ids = {
+        "run_id": entry.run_id,
+        "request_id": entry.request_id,
+        "trace_id": trace_of_header(entry.traceparent),
+    }
     text: dict[str, Any] = {
         "time": time_text(at),
         "level": "ERROR" if entry.status in _OURS else "INFO",

@@ -21,7 +21,6 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from observability.trace import trace_of_header
 from serving.server.access_log import AccessLog, Entry, record
 from serving.server.core import Answer, Core, Target
 from serving.server.errors import ServingError
@@ -74,7 +73,7 @@ class Calls:
             "GRPC",
             method,
             request_id=str(metadata.get("x-request-id", "")),
-            trace_id=trace_of_header(str(metadata.get("traceparent", ""))),
+            traceparent=str(metadata.get("traceparent", "")),
         )
         spec = getattr(request, "model_spec", None)
         if spec is not None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 
-from observability.trace import trace_of_header
 from serving.server import json_answers, json_examples, json_tensors, model_info
 from serving.server.access_log import AccessLog, Entry, record
 from serving.server.core import Core, Target
@@ -76,7 +75,7 @@ class RestApi:
         entry = Entry(
             "REST",
             request_id=_header(scope, b"x-request-id"),
-            trace_id=trace_of_header(_header(scope, b"traceparent")),
+            traceparent=_header(scope, b"traceparent"),
         )
         close = False
         try:

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.server.tensor_protos import to_proto
 from tests.observability import records
+from tests.observability.collector import collecting
 from tests.serving.server.served import MODEL, ROOT, command, environment, save_model, serving
 
 PREDICT = f"/v1/models/{MODEL}:predict"
@@ -131,6 +132,25 @@ def test_it_listens_on_its_own_address_only(flags, tmp_path):
             # Another address of this machine, which a server on all of them would answer at.
             with pytest.raises(OSError):
                 socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_span_for_each_request(flags, tmp_path, monkeypatch):
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        with serving(tmp_path, flags) as served:
+            asked = {"json": {"instances": [1, 2]}, "headers": {"traceparent": TRACEPARENT}}
+            httpx.post(served.url + PREDICT, **asked)
+            httpx.post(f"{served.url}/v1/models/nil:classify", json={"examples": [{}]})
+            assert served.end() == 0
+        spans = {span["name"]: span for span in collector.spans}
+    predict, unknown = spans["REST predict"], spans["REST classify"]
+    assert [predict["traceId"], predict["parentSpanId"]] == TRACEPARENT.split("-")[1:3]
+    assert predict["attributes"]["run_id"] == "run-7"
+    assert predict["attributes"]["model_version"] == "1"
+    assert int(predict["endTimeUnixNano"]) > int(predict["startTimeUnixNano"])
+    assert unknown["attributes"]["status"] == "NOT_FOUND"
+    assert "parentSpanId" not in unknown and "code" not in unknown["status"]
+    assert collector.services == {"serving"}
 
 
 def test_the_access_log(flags, tmp_path):
