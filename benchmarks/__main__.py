@@ -12,6 +12,7 @@ import sys
 BENCHMARKS = {
     "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
     "sensor_windows": ["--readings", "300000", "--runs", "2"],
+    "local_loop": ["--machines", "20", "--rounds", "1"],
     "distributed": ["--steps", "20"],
     "serving_load": ["--seconds", "1", "--rounds", "1"],
     "serving_changes": ["--seconds", "20", "--folder-seconds", "10"],
