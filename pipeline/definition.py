@@ -216,11 +216,13 @@ def _how_to_try(inputs: RunInputs) -> str:
 
 
 def _how_to_train(settings: Settings, inputs: RunInputs) -> dict[str, Any]:
-    launch = settings.launch_settings()
-    if launch is None:
+    if settings.training.strategy != "multi_worker":
         return {"config": inputs.trainer_config, "code": fingerprint.code("trainer")}
     code = fingerprint.code("trainer", "components/distributed_trainer")
-    return {"config": inputs.trainer_config, "code": code, "workers": launch}
+    # How many is part of the key, since sums in another order make another model; where and how
+    # they are launched, pipeline/launch.py tells by the environment.
+    count = settings.training.workers.count
+    return {"config": inputs.trainer_config, "code": code, "workers": count}
 
 
 def _example_gen(

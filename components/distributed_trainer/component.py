@@ -9,8 +9,9 @@ from components.distributed_trainer import executor
 class Trainer(component.Trainer):
     """TFX's Trainer with an executor that knows launchers; inputs and outputs are the same.
 
-    ``custom_config["workers"]`` is JSON of `components.distributed_trainer.settings.Launch`, or
-    missing: then ``run_fn`` is called in this process, as TFX does.
+    ``custom_config["workers"]`` is how many workers train, since sums of floats in another order
+    make another model; where and how they do says the environment variable `settings.LAUNCH`.
+    Without it ``run_fn`` is called in this process, as TFX does.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)

@@ -1,5 +1,6 @@
 """Trainer's work: TFX's own, or a job for workers."""
 
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -15,10 +16,10 @@ from tfx.utils import json_utils
 
 from components.distributed_trainer.launch.job import make_job
 from components.distributed_trainer.launch.launcher import TrainingFailed, launcher
-from components.distributed_trainer.settings import Launch
+from components.distributed_trainer.settings import LAUNCH, Launch
 
 WORKERS = "workers"
-"""The key of ``custom_config`` whose value says which workers train."""
+"""The key of ``custom_config`` that says how many workers train; `settings.LAUNCH` says where."""
 
 
 class Executor(executor.GenericExecutor):
@@ -45,7 +46,8 @@ class Executor(executor.GenericExecutor):
             recurse=False,
             filter=lambda field, value: field.name != "data_accessor",
         )
-        launch = Launch.model_validate_json(arguments["custom_config"].pop(WORKERS))
+        del arguments["custom_config"][WORKERS]
+        launch = Launch.model_validate_json(os.environ[LAUNCH])
         payload, _ = tfxio_utils.resolve_payload_format_and_data_view_uri(
             input_dict[specs.EXAMPLES_KEY]
         )
@@ -54,11 +56,13 @@ class Executor(executor.GenericExecutor):
             arguments,
             example_gen_pb2.PayloadFormat.Name(payload),
             pathlib.Path(launch.directory).absolute(),
+            getattr(self._context, "pipeline_run_id", None) or "",
         )
-        launcher(launch.workers).run(job)
+        launcher(launch).run(job)
         model = arguments["serving_model_dir"]
         if not fileio.exists(model):
             raise TrainingFailed(
                 f"all workers ended well, but {job.run_fn} left no model in {model}"
             )
-        shutil.rmtree(job.scratch)
+        # Workers elsewhere may still be ending, and hold files of theirs.
+        shutil.rmtree(job.scratch, ignore_errors=True)

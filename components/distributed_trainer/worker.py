@@ -25,8 +25,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.distributed_trainer.launch import lines
+from components.distributed_trainer.launch.beacon import Beacon
 from components.distributed_trainer.launch.job import OUTPUTS, Job
 from components.distributed_trainer.launch.lifeline import end_with_launcher
+from components.distributed_trainer.launch.signs import Signs
 
 BACKUP_DIRECTORY = "TRAINING_BACKUP_DIR"
 """Names the folder that the trainer backs its state up to, and resumes from."""
@@ -34,20 +36,20 @@ HEARTBEAT_FILE = "TRAINING_HEARTBEAT_FILE"
 """Names a file that the trainer touches after each batch; the launcher may look at its time."""
 TRANSIENT = 138
 """The exit code with which a TFJob's pod tells its operator that another try may do better."""
-_TRANSIENT_ERRORS = ("AbortedError", "CancelledError", "DeadlineExceededError", "UnavailableError")
+TRANSIENT_ERRORS = ("AbortedError", "CancelledError", "DeadlineExceededError", "UnavailableError")
 
 
-def is_chief(tf_config: str) -> bool:
-    """Whether a worker is the one that writes the model.
+def index_of(tf_config: str) -> int:
+    """Which of the workers one is; the first, the chief, writes the model.
 
     Args:
       tf_config: what ``TF_CONFIG`` holds; empty for a worker on its own.
     """
     config: dict[str, Any] = json.loads(tf_config or "{}")
     task = config.get("task", {})
-    if task.get("type") == "worker" and "chief" not in config.get("cluster", {}):
-        return int(task.get("index", 0)) == 0
-    return task.get("type", "chief") in ("chief", "master")
+    if task.get("type", "chief") == "chief":
+        return 0
+    return len(config["cluster"].get("chief", ())) + int(task["index"])
 
 
 @contextlib.contextmanager
@@ -75,12 +77,12 @@ def run(job: Job) -> int:
     try:
         module, _, name = job.run_fn.rpartition(".")
         run_fn = getattr(importlib.import_module(module), name)
-        with fn_args(job, is_chief(os.environ.get("TF_CONFIG", ""))) as arguments:
+        with fn_args(job, chief=index_of(os.environ.get("TF_CONFIG", "")) == 0) as arguments:
             run_fn(arguments)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
         logging.exception("This worker failed.", extra={lines.FAILURE: words})
-        return TRANSIENT if type(error).__name__ in _TRANSIENT_ERRORS else 1
+        return TRANSIENT if type(error).__name__ in TRANSIENT_ERRORS else 1
     return 0
 
 
@@ -89,12 +91,22 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="components.distributed_trainer.worker")
     parser.add_argument("--job", required=True, help="the job's file, as this machine sees it")
     parser.add_argument("--end-with-launcher", action="store_true", help="watch stdin for its end")
+    parser.add_argument(
+        "--signs", help="the attempt's folder, where launcher and workers are apart"
+    )
+    parser.add_argument("--orphan-after", type=float, default=300.0, metavar="SECONDS")
     options = parser.parse_args(argv)
     if options.end_with_launcher:
         end_with_launcher()
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     lines.log_lines(sys.stdout)
+    if options.signs:
+        heartbeat = pathlib.Path(tempfile.mkdtemp(prefix="heartbeat-"), "touched")
+        os.environ[HEARTBEAT_FILE] = str(heartbeat)
+        index = index_of(os.environ.get("TF_CONFIG", ""))
+        signs = Signs(pathlib.Path(options.signs))
+        Beacon(signs, index, heartbeat, options.orphan_after, TRANSIENT).start()
     with contextlib.redirect_stdout(sys.stderr):
         return run(Job.from_json(pathlib.Path(options.job).read_text(encoding="utf-8")))
 

@@ -15,6 +15,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
+from pipeline import launch
 from pipeline.definition import create_pipeline
 from pipeline.kubeflow import mend
 from pipeline.kubeflow.acceptance import check_accepted
@@ -93,6 +94,8 @@ def compile_pipeline(
     for name, node in nodes.items():
         spec = mend.set_task(spec, name, node, is_cached(settings, name, node.cache))
         told = environment(settings) | node.env
+        if name == "Trainer":
+            told |= launch.environment(settings)
         spec = mend.set_container(spec, name, resource_spec(node, backend), told)
         config = executor_config(node)
         if config:

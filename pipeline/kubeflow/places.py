@@ -8,6 +8,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+from components.distributed_trainer.pod import Pod
 from components.ingest.sources import SqlSource
 from pipeline.kubeflow.resources import Backend
 from pipeline.nodes import RELEASING, example_gen_id
@@ -32,7 +33,7 @@ def misplaced(settings: Settings, backend: Backend) -> list[Problem]:
     ]
 
 
-def volume_of(node: Node, path: str) -> Volume | None:
+def volume_of(node: Pod, path: str) -> Volume | None:
     """The volume of a node that holds a path; None if none does."""
     place = pathlib.PurePosixPath(os.path.normpath(path))
     for volume in node.volumes:
@@ -41,7 +42,8 @@ def volume_of(node: Node, path: str) -> Volume | None:
     return None
 
 
-def _keeps(node: Node, path: str, backend: Backend) -> bool:
+def keeps(node: Node, path: str, backend: Backend) -> bool:
+    """Whether what a node writes to a path outlives its pod."""
     if backend == "vertex":
         return pathlib.PurePosixPath(os.path.normpath(path)).is_relative_to(BUCKETS)
     return volume_of(node, path) is not None
@@ -63,7 +65,7 @@ def _releases(settings: Settings, backend: Backend) -> Iterator[Problem]:
     directory, held = settings.serving.directory, {}
     for name in RELEASING:
         node = settings.kubeflow.node(name)
-        if not _keeps(node, directory, backend):
+        if not keeps(node, directory, backend):
             yield Problem(
                 ("serving", "directory"),
                 f" is {directory!r}, where {name} would lose the versions with its pod: "
@@ -90,7 +92,7 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
             yield from _database(name, source, node_id, node, backend)
             continue
         for path in source.paths:
-            if not _keeps(node, path, backend):
+            if not keeps(node, path, backend):
                 yield Problem(
                     ("sources", name, "path"),
                     f" is {path!r}, which {node_id} would not find: "
@@ -115,7 +117,7 @@ def _database(
 
     url = sqlalchemy.engine.make_url(source.url)
     file = url.database or ""
-    if url.get_backend_name() == "sqlite" and not _keeps(node, file, backend):
+    if url.get_backend_name() == "sqlite" and not keeps(node, file, backend):
         yield Problem(
             ("sources", name, "url"),
             f" is {source.url!r}, a file that {node_id} would not find: "

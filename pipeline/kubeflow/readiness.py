@@ -6,6 +6,8 @@ import pathlib
 import re
 from collections.abc import Iterator
 
+from components.distributed_trainer.settings import TfJobWorkers, VertexWorkers
+from pipeline.kubeflow.launching import unlaunchable
 from pipeline.kubeflow.places import misplaced
 from pipeline.kubeflow.resources import Backend
 from pipeline.kubeflow.workers import unseen
@@ -38,10 +40,11 @@ def check_ready(
         raise SettingsError(str(path), [Problem(("kubeflow",), missing)])
     problems = [
         *_as_of(settings),
-        *([] if allow_unpinned else _images(settings.kubeflow)),
+        *([] if allow_unpinned else _images(settings)),
         *_root(settings.kubeflow, backend),
         *misplaced(settings, backend),
         *unseen(settings),
+        *unlaunchable(settings, backend),
         *_nodes(settings, backend),
     ]
     if problems:
@@ -69,12 +72,19 @@ def _as_of(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _images(kubeflow: Kubeflow) -> Iterator[Problem]:
-    images = {("kubeflow", "image"): kubeflow.image} | {
+def _images(settings: Settings) -> Iterator[Problem]:
+    kubeflow = settings.kubeflow
+    assert kubeflow is not None
+    images: dict[tuple[str, ...], str] = {("kubeflow", "image"): kubeflow.image} | {
         ("kubeflow", "nodes", name, "image"): node.image
         for name, node in kubeflow.nodes.items()
         if node.image is not None
     }
+    workers = settings.training.workers
+    if isinstance(workers, TfJobWorkers) and workers.pod.image:
+        images["training", "workers", "pod", "image"] = workers.pod.image
+    elif isinstance(workers, VertexWorkers) and workers.image:
+        images["training", "workers", "image"] = workers.image
     for place, image in images.items():
         if not _PINNED.fullmatch(image):
             yield Problem(

@@ -1,13 +1,14 @@
 """Builds the pipeline that a plan asks for, runs it, and tells what comes of each stage."""
 
 import logging
+import os
 import pathlib
 from typing import Any
 
 from tfx.orchestration import pipeline as tfx_pipeline
 
 from observability.records import JsonFormatter
-from pipeline import fingerprint, history
+from pipeline import fingerprint, history, launch
 from pipeline.definition import RunInputs, create_pipeline
 from pipeline.local import decision, summaries
 from pipeline.local.events import Event, EventWriter
@@ -48,6 +49,7 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
       Exception: whatever the failing stage raised.
     """
     settings = load_settings(pathlib.Path(plan["settings"]))
+    os.environ.update(launch.environment(settings))
     inputs = RunInputs(**plan["inputs"])
     logging.getLogger().addHandler(ProgressHandler(events, formatter))
     events.send(Event("phase", text="compiling the pipeline"))

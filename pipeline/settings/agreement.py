@@ -44,6 +44,7 @@ def disagreements(settings: Settings) -> list[Problem]:
         _nodes,
         _beam,
         _tuning,
+        _workers,
     )
     return [problem for check in checks for problem in check(settings)]
 
@@ -298,6 +299,13 @@ def _tuning(settings: Settings) -> Iterator[Problem]:
                 (told, *_) = problems_of(error, {name: value}, Training)
                 yield told._replace(path=place)
                 break
+
+
+def _workers(settings: Settings) -> Iterator[Problem]:
+    # Imported here: it imports Settings itself.
+    from pipeline import launch
+
+    yield from launch.problems(settings)
 
 
 def _nodes(settings: Settings) -> Iterator[Problem]:

@@ -38,6 +38,7 @@ _BELONGS = {
     "beam.*.temp_location": "where files are staged, such as 'gs://bucket/temp'",
     "beam.*.environment.kind": "expected 'docker', 'external' or 'loopback'",
     "beam.*.environment.address": "where Beam's worker pool listens, such as 'localhost:50000'",
+    "training.workers.shared": "a folder that all workers share, such as '/mnt/plant/training'",
     "registry.kind": "expected 'mlflow'",
     "kubeflow.image": "the container image that the nodes run in",
     "kubeflow.pipeline_root": "where artifacts lie, such as 'minio://mlpipeline/v2/artifacts'",

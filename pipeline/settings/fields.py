@@ -1,31 +1,20 @@
 """Field types that the settings' models share: strict numbers, names, paths and patterns."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic
 
-FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+from components.ingest.fields import FROZEN as FROZEN
+from components.ingest.fields import Count as Count
+from components.ingest.fields import EnvName as EnvName
+from components.ingest.fields import Switch as Switch
+from components.ingest.fields import Text as Text
+from components.ingest.fields import matching as matching
 
-# Strict, since `epochs: true` and `epochs: '10'` are slips, not numbers.
-Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
 Workers = Annotated[int, pydantic.Field(strict=True, ge=1, le=256)]
 Number = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
-Switch = Annotated[bool, pydantic.Field(strict=True)]
-Text = Annotated[str, pydantic.Field(min_length=1)]
-
-
-def matching(pattern: str, rule: str) -> Any:
-    """A text type whose values must match ``pattern`` whole; else ``rule`` is the error."""
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(rule)
-        return value
-
-    return pydantic.AfterValidator(check)
 
 
 ProjectName = Annotated[
@@ -57,13 +46,6 @@ NodeName = Annotated[
     matching(
         r"__default__|[A-Za-z0-9][A-Za-z0-9-]*",
         "expected a node's id (letters, digits and hyphens) or '__default__'",
-    ),
-]
-EnvName = Annotated[
-    str,
-    matching(
-        r"[A-Za-z_][A-Za-z0-9_]*",
-        "expected the name of an environment variable such as 'KFP_TOKEN', not what it holds",
     ),
 ]
 

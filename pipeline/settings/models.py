@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 
 from components.anomaly_gate.settings import Validation
-from components.distributed_trainer.settings import Launch
 from components.ingest.durations import parse_instant
 from components.ingest.sources import Source, SqlSource
 from components.ingest.split import Split
@@ -144,16 +143,6 @@ class Settings(pydantic.BaseModel):
             "features": trainer_features(self.features, kinds),
             "training": training,
         }
-
-    def launch_settings(self) -> str | None:
-        """What Trainer is told of its workers: JSON of components.distributed_trainer.settings.
-
-        None where it trains in its own process.
-        """
-        if self.training.strategy != "multi_worker":
-            return None
-        directory = f"{self.run.directory.rstrip('/')}/training"
-        return Launch(workers=self.training.workers, directory=directory).model_dump_json()
 
     def serving_gate_settings(self) -> str:
         """What ServingGate is given: JSON of components.serving_gate.settings.GateSettings."""

@@ -3,7 +3,7 @@
 import pytest
 
 from components.curated_schema import schema_file
-from components.distributed_trainer.settings import LoopbackWorkers
+from components.distributed_trainer.settings import LoopbackWorkers, TfJobWorkers
 from components.tuner.settings import TunerSettings, Tuning
 from pipeline.nodes import node_ids
 from pipeline.settings import load_settings
@@ -61,7 +61,7 @@ def test_what_tuner_finds_is_trained_with_and_kept(pipeline) -> None:
     settings, made = pipeline
     nodes = {component.id: component for component in made.components}
     assert "AnomalyGate" in {n.id for n in nodes["Transform"].upstream_nodes}
-    assert [n.id for n in nodes["Tuner"].downstream_nodes] == ["Trainer", "VersionPusher"]
+    assert {n.id for n in nodes["Tuner"].downstream_nodes} == {"Trainer", "VersionPusher"}
     found = nodes["Tuner"].outputs["best_hyperparameters"]
     assert nodes["Trainer"].inputs["hyperparameters"] is found
     told = TunerSettings.model_validate_json(nodes["Tuner"].exec_properties["settings"])
@@ -109,3 +109,9 @@ def test_workers_are_part_of_no_cache_key_but_that_of_the_trainer_they_train_for
 
     assert changed(strategy="multi_worker") == {"Trainer"}
     assert changed(workers=LoopbackWorkers(count=4)) == set()
+    many = {"strategy": "multi_worker"}
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update=many)})
+    made = create(settings)
+    assert changed(workers=LoopbackWorkers(hang_timeout="1h", restarts=9)) == set()
+    assert changed(workers=TfJobWorkers(shared="/mnt/plant/training")) == set()
+    assert changed(workers=LoopbackWorkers(count=4)) == {"Trainer"}

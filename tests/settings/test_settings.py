@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from components.curated_schema.schema_file import Column
+from components.distributed_trainer.settings import LAUNCH
 from components.ingest.durations import MICROSECONDS
 from components.ingest.sources import SqlSource
 from components.point_in_time_join.settings import JoinSettings
+from pipeline import launch
 from pipeline.settings import Settings, SettingsError, load_settings, parse_settings
 from pipeline.settings.document import plain_scalar
 from pipeline.settings.features import FeatureError
@@ -293,9 +295,11 @@ def test_settings_import_nothing_heavy():
 
 def test_only_many_workers_are_launched():
     settings = load("demo")
-    assert settings.launch_settings() is None
+    assert launch.environment(settings) == {}
     assert "workers" not in settings.trainer_config(COLUMNS)["training"]
     training = settings.training.model_copy(update={"strategy": "multi_worker"})
-    told = json.loads(settings.model_copy(update={"training": training}).launch_settings())
+    told = json.loads(
+        launch.environment(settings.model_copy(update={"training": training}))[LAUNCH]
+    )
     assert told["workers"]["launcher"] == "loopback"
     assert told["directory"] == "var/training"

@@ -83,7 +83,7 @@ class Transformed:
     folder: Path
 
     def train(
-        self, name: str, train_steps: int = 0, workers: str | None = None, **training: object
+        self, name: str, train_steps: int = 0, workers: int | None = None, **training: object
     ) -> Path:
         """Runs the Trainer's executor; the SavedModel's folder."""
         from tfx.types import standard_artifacts as kinds

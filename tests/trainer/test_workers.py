@@ -10,7 +10,11 @@ import pytest
 
 from components.distributed_trainer.launch.job import Job
 from components.distributed_trainer.launch.loopback import Loopback
-from components.distributed_trainer.settings import Launch, LoopbackWorkers
+from components.distributed_trainer.launch.tfjob.launcher import TfJob
+from components.distributed_trainer.settings import LAUNCH, Launch, LoopbackWorkers, TfJobWorkers
+from tests.components.distributed_trainer.conftest import PACE, connect
+from tests.components.distributed_trainer.kubernetes_api import KubernetesApi
+from tests.components.distributed_trainer.training_operator import Operator as TrainingOperator
 
 pytestmark = pytest.mark.tfx
 
@@ -50,11 +54,10 @@ def job(transformed, custom_config, tmp_path, monkeypatch):
     return make
 
 
-def test_two_workers_of_the_component(transformed, undisturbed, tmp_path):
+def test_two_workers_of_the_component(transformed, undisturbed, tmp_path, monkeypatch):
     launch = Launch(workers=LoopbackWorkers(), directory=str(tmp_path / "training"))
-    model = transformed("binary").train(
-        "two", workers=launch.model_dump_json(), strategy="multi_worker", **TRAINING
-    )
+    monkeypatch.setenv(LAUNCH, launch.model_dump_json())
+    model = transformed("binary").train("two", workers=2, strategy="multi_worker", **TRAINING)
     assert_same(weights(model), undisturbed)
     assert not list((tmp_path / "training").iterdir())
 
@@ -89,6 +92,29 @@ def test_workers_and_launcher_are_killed_and_the_model_is_the_same(job, undistur
     for worker in range(2):
         epochs = (tmp_path / "scratch" / f"epochs-{worker}").read_text().split()
         assert epochs == ["0", "1", "1", "2", "2", "3", "3"]
+    assert_same(weights(tmp_path / "model"), undisturbed)
+
+
+def test_the_pods_of_a_tfjob_of_which_one_is_killed(job, undisturbed, tmp_path):
+    """Processes that are given what the pods would be, and nothing else."""
+    pod = {
+        "image": "plant",
+        "volumes": [{"claim": "plant", "path": str(tmp_path)}],
+        "env": {"PYTHONPATH": str(HERE), "CUDA_VISIBLE_DEVICES": "", "no_grpc_proxy": "127.0.0.1"},
+    }
+    settings = TfJobWorkers.model_validate({"shared": str(tmp_path), "pod": pod, "restarts": 1})
+    api = KubernetesApi()
+    try:
+        api.operator.plays = [TrainingOperator.run, TrainingOperator.run]
+        # The chief and the first worker have one number; who comes first is killed.
+        faults = [{"who": "worker 0", "epoch": 2, "batch": 6}]
+        TfJob(settings, cluster=connect(api.url), pace=PACE).run(job(faults))
+        assert len(api.manifests) == 2
+        assert not api.operator.jobs.items
+    finally:
+        api.stop()
+    epochs = (tmp_path / "scratch" / "epochs-0").read_text().split()
+    assert sorted(epochs) == ["0", "0", "1", "1", "2", "2", "2", "2", "3", "3"]
     assert_same(weights(tmp_path / "model"), undisturbed)
 
 

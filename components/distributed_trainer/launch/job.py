@@ -32,12 +32,19 @@ class Job:
       scratch: a folder or bucket that all workers and the launcher see. The same inputs have the
         same, so that a run that begins anew finds the backup of one that was killed; whoever calls
         the launcher removes it once the model is made.
+      run: the pipeline run's id, for labels; empty where there is none.
     """
 
     run_fn: str
     fn_args: dict[str, Any]
     payload_format: str
     scratch: str
+    run: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the job is called, 16 hexadecimal digits: the last part of ``scratch``."""
+        return self.scratch.rstrip("/").rpartition("/")[2]
 
     @property
     def backup(self) -> str:
@@ -71,7 +78,11 @@ class Job:
 
 
 def make_job(
-    run_fn: str, fn_args: dict[str, Any], payload_format: str, directory: pathlib.Path
+    run_fn: str,
+    fn_args: dict[str, Any],
+    payload_format: str,
+    directory: pathlib.Path,
+    run: str = "",
 ) -> Job:
     """The job of a training.
 
@@ -82,7 +93,8 @@ def make_job(
       directory: holds a folder for each training. The folder's name tells what is trained on what,
         but not where the model goes, since TFX removes that folder of a failed run and makes
         another, nor which workers train: more of them, or more patience, go on where others ended.
+      run: the pipeline run's id.
     """
     trained = {name: value for name, value in fn_args.items() if name not in OUTPUTS}
     key = hashlib.sha256(json.dumps([run_fn, trained], sort_keys=True).encode()).hexdigest()[:16]
-    return Job(run_fn, fn_args, payload_format, str(directory / key))
+    return Job(run_fn, fn_args, payload_format, str(directory / key), run)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from components.distributed_trainer.launch.job import Job
-from components.distributed_trainer.settings import WorkersSettings
+from components.distributed_trainer.settings import Launch, TfJobWorkers, VertexWorkers
 
 
 class TrainingFailed(Exception):  # noqa: N818
@@ -27,8 +27,18 @@ class Launcher(Protocol):
         """
 
 
-def launcher(settings: WorkersSettings) -> Launcher:
+def launcher(launch: Launch) -> Launcher:
     """The launcher that settings ask for."""
+    workers = launch.workers
+    # Each imports what only its own place needs.
+    if isinstance(workers, TfJobWorkers):
+        from components.distributed_trainer.launch.tfjob.launcher import TfJob
+
+        return TfJob(workers, launch.patches)
+    if isinstance(workers, VertexWorkers):
+        from components.distributed_trainer.launch.vertex.launcher import Vertex
+
+        return Vertex(workers)
     from components.distributed_trainer.launch.loopback import Loopback
 
-    return Loopback(settings)
+    return Loopback(workers)

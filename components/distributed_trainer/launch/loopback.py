@@ -1,9 +1,7 @@
 """Workers as processes on this machine, which talk over the loopback interface."""
 
 import contextlib
-import dataclasses
 import json
-import logging
 import os
 import pathlib
 import selectors
@@ -13,8 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from components.distributed_trainer.launch.attempts import Failure, hang, until_done
 from components.distributed_trainer.launch.job import Job
-from components.distributed_trainer.launch.launcher import TrainingFailed
 from components.distributed_trainer.launch.process import WorkerProcess
 from components.distributed_trainer.settings import LoopbackWorkers
 from components.distributed_trainer.worker import HEARTBEAT_FILE, TRANSIENT
@@ -30,21 +28,6 @@ _STACKS = 2.0
 """Seconds that hung workers get to write their stacks."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """Why an attempt ended.
-
-    Attributes:
-      text: for people.
-      passing: whether another attempt may do better.
-      clash: whether a port was taken before the worker could listen on it.
-    """
-
-    text: str
-    passing: bool
-    clash: bool = False
-
-
 class Loopback:
     """The launcher ``loopback``; for CPUs: for the GPUs of one machine ``mirrored`` is faster."""
 
@@ -57,21 +40,14 @@ class Loopback:
         scratch.mkdir(parents=True, exist_ok=True)
         file = scratch / "job.json"
         file.write_text(job.to_json(), encoding="utf-8")
-        restarts = clashes = 0
-        while (failure := self._attempt(file)) is not None:
-            if failure.clash and clashes < _PORT_TRIES:
-                clashes += 1
-            elif failure.passing and restarts < self._settings.restarts:
-                restarts += 1
-                logging.warning(
-                    "%s\nAll workers start again from the newest backup (%d of %d)",
-                    failure.text,
-                    restarts,
-                    self._settings.restarts,
-                )
-            else:
-                again = f"\nGiven up after {restarts} restarts" if failure.passing else ""
-                raise TrainingFailed(failure.text + again)
+        until_done(lambda: self._on_free_ports(file), self._settings.restarts)
+
+    def _on_free_ports(self, job: pathlib.Path) -> Failure | None:
+        for _ in range(_PORT_TRIES):
+            failure = self._attempt(job)
+            if failure is None or not failure.clash:
+                break
+        return failure
 
     def _attempt(self, job: pathlib.Path) -> Failure | None:
         with contextlib.ExitStack() as stack:
@@ -101,15 +77,9 @@ class Loopback:
     def _hung(self, workers: list[WorkerProcess]) -> Failure | None:
         running = [worker for worker in workers if worker.code is None]
         for worker in sorted(running, key=WorkerProcess.silence, reverse=True):
-            name = "hang_timeout" if worker.has_begun else "start_timeout"
-            limit = getattr(self._settings, name) / 1e6
-            if worker.silence() > limit:
-                return Failure(
-                    f"worker {worker.index} of {len(workers)} hangs: no batch ended for "
-                    f"{worker.silence():.0f} s (training.workers.{name}). Where each worker stood "
-                    "is in the log",
-                    passing=True,
-                )
+            silence = worker.silence()
+            if failure := hang(self._settings, worker.index, worker.has_begun, silence):
+                return failure
         return None
 
 

@@ -1,10 +1,12 @@
 """What workers of the tests run instead of a training: plain Python, by name of the fault."""
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
 import signal
+import sys
 import time
 
 
@@ -100,3 +102,60 @@ def _attempt(fn_args):
 def _wait_if(waiting):
     while waiting:
         time.sleep(60)
+
+
+def told_by_the_operator(fn_args):
+    """A training of Chief and Worker replicas, as TFJob and Vertex AI name them.
+
+    As in a training none is done before all are; the chief's end is the job's.
+    """
+    config = json.loads(os.environ["TF_CONFIG"])
+    who = "{type} {index}".format(**config["task"])
+    (pattern,) = fn_args.train_files
+    files = sorted(pathlib.Path(pattern).parent.glob("data-*"))
+    logging.info("%s, train %s", who, "".join(file.read_text() for file in files))
+    backup = pathlib.Path(os.environ["TRAINING_BACKUP_DIR"])
+    backup.mkdir(exist_ok=True)
+    (backup / who).touch()
+    while len(list(backup.iterdir())) < sum(map(len, config["cluster"].values())):
+        time.sleep(0.01)
+    model, run = pathlib.Path(fn_args.serving_model_dir), pathlib.Path(fn_args.model_run_dir)
+    model.mkdir(parents=True)
+    run.mkdir(parents=True)
+    (model / "saved").write_text(who)
+    (run / "events").touch()
+
+
+def raises_there(fn_args):
+    if _task() == ("worker", 0):
+        raise ValueError("label 'fails' is missing in 3 of 40 examples")
+    _wait_if(True)
+
+
+def killed_there(fn_args):
+    """In the first attempt a worker is killed, and the chief waits for it."""
+    attempt = sys.argv[sys.argv.index("--signs") + 1]
+    first = pathlib.Path(attempt).parent / "first"
+    mine = first.with_name(f"first-{os.getpid()}")
+    mine.write_text(attempt)
+    with contextlib.suppress(FileExistsError):
+        first.hardlink_to(mine)
+    if first.read_text() == attempt:
+        if _task() == ("worker", 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        _wait_if(True)
+    told_by_the_operator(fn_args)
+
+
+def hangs_there(fn_args):
+    pathlib.Path(os.environ["TRAINING_HEARTBEAT_FILE"]).touch()
+    wait_there()
+
+
+def wait_there():
+    _wait_if(True)
+
+
+def _task():
+    task = json.loads(os.environ["TF_CONFIG"])["task"]
+    return task["type"], task["index"]

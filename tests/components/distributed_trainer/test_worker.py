@@ -24,22 +24,23 @@ JOB = make_job("trainer.run.run_fn", FN_ARGS, "FORMAT_TF_EXAMPLE", pathlib.Path(
 
 
 @pytest.mark.parametrize(
-    ("cluster", "task", "chief"),
+    ("cluster", "task", "index"),
     [
-        (["worker"], ("worker", 0), True),
-        (["worker"], ("worker", 1), False),
-        (["chief", "worker"], ("worker", 0), False),
-        (["chief", "worker"], ("chief", 0), True),
-        (["chief", "evaluator"], ("evaluator", 0), False),
+        (["worker"], ("worker", 0), 0),
+        (["worker"], ("worker", 1), 1),
+        (["chief", "worker"], ("chief", 0), 0),
+        (["chief", "worker"], ("worker", 0), 1),
+        (["chief", "worker"], ("worker", 1), 2),
     ],
 )
-def test_the_chief_is_the_one_named_so_or_the_first_worker(cluster, task, chief):
-    config = {"cluster": dict.fromkeys(cluster, ()), "task": {"type": task[0], "index": task[1]}}
-    assert worker.is_chief(json.dumps(config)) is chief
+def test_the_chief_is_the_one_named_so_or_the_first_worker(cluster, task, index):
+    cluster = {kind: ["a:1"] if kind == "chief" else ["b:1", "c:1"] for kind in cluster}
+    config = {"cluster": cluster, "task": {"type": task[0], "index": task[1]}}
+    assert worker.index_of(json.dumps(config)) == index
 
 
 def test_a_worker_on_its_own_is_the_chief():
-    assert worker.is_chief("")
+    assert worker.index_of("") == 0
 
 
 def test_only_the_chief_writes_where_the_model_goes():

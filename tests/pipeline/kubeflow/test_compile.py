@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.distributed_trainer.settings import LAUNCH, Launch
 from components.ingest.sources import SqlSource
 from pipeline.beam import arguments
 from pipeline.nodes import example_gen_id, node_ids
@@ -25,6 +26,7 @@ VARIANTS = {
     "kubeflow": (VALID / "kubeflow.yaml", "kfp"),
     "vertex": (VALID / "vertex.yaml", "vertex"),
     "plant": (EXAMPLE, "kfp"),
+    "tfjob": (VALID / "tfjob.yaml", "kfp"),
     "beam": (VALID / "beam.yaml", "kfp"),
     **{
         name: (VALID / f"{name}.yaml", "kfp")
@@ -186,6 +188,20 @@ def test_nodes_get_what_their_settings_say(compiled):
     }
     assert made.container("Transform")["image"].startswith("registry.example/plant@sha256:")
     assert "accelerator" not in made.container("Transform")["resources"]
+
+
+def test_only_trainer_is_told_where_its_workers_run(compiled):
+    made = compiled["tfjob"]
+    told = {
+        node: [v["value"] for v in made.container(node).get("env", ()) if v["name"] == LAUNCH]
+        for node in made.tasks
+    }
+    (launch,) = told.pop("Trainer")
+    assert Launch.model_validate_json(launch).workers.namespace == "plant"
+    assert not any(told.values())
+    # It would be part of the cache key among the parameters: of these, only how many is.
+    assert "workers" in json.dumps(made.tasks["Trainer"]["inputs"]["parameters"])
+    assert "/mnt/plant/training" not in json.dumps(made.tasks["Trainer"])
 
 
 def test_secrets_go_only_where_they_are_needed(compiled):

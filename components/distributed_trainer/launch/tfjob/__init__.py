@@ -1,0 +1,1 @@
+"""Workers as pods of a TFJob, which Kubeflow's training operator starts."""

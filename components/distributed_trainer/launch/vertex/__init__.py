@@ -1,0 +1,1 @@
+"""Workers as machines of Vertex AI."""

@@ -1,0 +1,34 @@
+"""Field types of settings that several blocks share: strict numbers, names and patterns."""
+
+import re
+from typing import Annotated, Any
+
+import pydantic
+
+FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+# Strict, since `epochs: true` and `epochs: '10'` are slips, not numbers.
+Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
+Switch = Annotated[bool, pydantic.Field(strict=True)]
+Text = Annotated[str, pydantic.Field(min_length=1)]
+
+
+def matching(pattern: str, rule: str) -> Any:
+    """A text type whose values must match ``pattern`` whole; else ``rule`` is the error."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(rule)
+        return value
+
+    return pydantic.AfterValidator(check)
+
+
+EnvName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "expected the name of an environment variable such as 'KFP_TOKEN', not what it holds",
+    ),
+]
