@@ -1,22 +1,26 @@
-"""Transformed examples as training input: parsed once and held in memory while they fit there."""
+"""Transformed examples as training input: parsed once and held in memory while they fit there.
+
+The order follows from seed and epoch alone: whoever goes on with a later epoch, and each of several
+workers, sees the same batches. Rows are shuffled, weighed and copied a block of batches at a time:
+tf.data's work for a batch of a few hundred rows costs more than the rows do.
+"""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
-from absl import logging
-from tfx_bsl.public import tfxio
 
-from trainer import features
+from trainer import features, sharing
 from trainer.features import Config
+from trainer.files import Files
 from trainer.model import Target
 from trainer.strategy import Placement
 
-READ_BATCH = 4096
-SHUFFLE_BATCHES = 64
-"""Batches that the shuffle buffer holds when examples are streamed."""
+BLOCK = 64
+"""Batches in a block. Streamed examples are shuffled within it; two blocks are in memory."""
 
 
 @dataclasses.dataclass
@@ -24,143 +28,167 @@ class Examples:
     """A split's transformed examples.
 
     Attributes:
-      source: opens the files, batched; every call reads them anew.
       held: the columns [n, width] by name, label aside, or None if they are above the limit.
       labels: the label [n], float32 or int64.
-      files: how many files there are.
+      files: where they are read again; None where they are held.
+      rows: how many each of the files has, empty where they are held.
     """
 
-    source: Any
     held: dict[str, np.ndarray] | None
     labels: np.ndarray
-    files: int
+    files: Files | None = None
+    rows: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def training(
-        self, config: Config, target: Target, placement: Placement, first: int, epochs: int
-    ) -> tf.data.Dataset:
-        """The batches of all epochs, one after the other, each in an order of its own.
-
-        The order follows from seed and epoch: whoever goes on with a later epoch, and each of
-        several workers, sees the same batches.
+    def training(self, config: Config, target: Target, placement: Placement, done: int = 0) -> Any:
+        """The batches of one epoch after the other without an end, each in an order of its own.
 
         Args:
           config: batch size and seed.
           target: the label's measures.
           placement: who trains; a TPU takes whole batches only.
-          first: the epoch to begin with.
-          epochs: the one to end before; streamed examples have no end.
+          done: how many batches are left out, since they were trained with before.
 
         Returns:
-          As ``batches``.
+          What ``fit`` takes: (features, label [batch, 1], weight [batch]), this process's part.
         """
         size, whole = config.training.batch_size, placement.chosen == "tpu"
-        if self.held is None:
-            # Without an end: workers whose files differ in rows take equally many steps.
-            dataset = self.source(size, True, whole).repeat()
-        else:
-            columns = self._columns()
-            seed = config.training.seed
+        part = sharing.part(len(self), size, placement, self.rows)
+        sizes = part.sizes[part.sizes == size] if whole else part.sizes
+        blocks = np.add.reduceat(sizes, np.arange(0, len(sizes), BLOCK))
 
-            def epoch(number: tf.Tensor) -> tf.data.Dataset:
-                order = tf.random.experimental.stateless_shuffle(
-                    tf.range(len(self), dtype=tf.int64), [seed, number]
-                )
-                return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=whole)
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            key = tf.stack([tf.constant(config.training.seed, tf.int64), number])
+            shuffled = (
+                self._read(key, part.files, blocks) if self.files else self._take(key, blocks)
+            )
+            runs = tf.data.Dataset.range(len(blocks)).map(
+                lambda i: tf.constant(sizes)[i * BLOCK : (i + 1) * BLOCK]
+            )
+            weighed = shuffled.map(lambda columns: _weigh(config, target, columns))
+            return tf.data.Dataset.zip((runs, weighed))
 
-            dataset = tf.data.Dataset.range(first, epochs).flat_map(epoch)
-            dataset = dataset.map(lambda rows: _take(columns, rows))
-        return self._ready(dataset, config, target, placement)
+        dataset = tf.data.Dataset.counter(done // len(sizes)).flat_map(epoch)
+        # A block is made while the batches of the one before are trained with.
+        dataset = dataset.prefetch(1).flat_map(
+            lambda run, block: tf.data.Dataset.from_tensors(block).rebatch(run)
+        )
+        dataset = dataset.skip(done % len(sizes))
+        if whole:
+            dataset = dataset.map(lambda *batch: _sized(batch, size))
+        return sharing.distribute(dataset, part, placement)
 
     def batches(
-        self, config: Config, target: Target, placement: Placement, batch_size: int
-    ) -> tf.data.Dataset:
-        """One pass over the examples as (features, label [batch, 1], weight [batch])."""
-        if self.held is None:
-            dataset = self.source(batch_size, False, False)
+        self,
+        config: Config,
+        target: Target,
+        placement: Placement,
+        batch_size: int,
+        limit: int | None = None,
+    ) -> tuple[Any, int]:
+        """All examples, over and over in the same order; every worker reads all, takes its rows.
+
+        Args:
+          config: what is predicted.
+          target: the label's measures.
+          placement: who evaluates; a TPU takes batches of one size, somewhat smaller ones, and
+            leaves out the few examples that these do not hold.
+          batch_size: of all workers together.
+          limit: how many batches at most; 0 or None means all.
+
+        Returns:
+          As ``training``, and how many batches are a pass.
+
+        Raises:
+          ValueError: if there are fewer examples than a TPU has replicas.
+        """
+        whole = placement.chosen == "tpu"
+        steps = -(-len(self) // batch_size)
+        if whole:
+            batch_size = len(self) // steps // placement.replicas * placement.replicas
+            if not batch_size:
+                raise ValueError(
+                    f"the eval split has {len(self)} examples, and the TPU {placement.replicas} "
+                    "replicas, each of which takes one at least: look at split.eval"
+                )
+            steps = len(self) // batch_size
+        steps = min(steps, limit or steps)
+        if self.files:
+            read = self.files.chunks(tf.constant(self.files.names))
+            dataset = read.map(lambda _, columns: columns).rebatch(batch_size, whole)
         else:
             columns = self._columns()
-            order = tf.data.Dataset.range(len(self)).batch(batch_size)
-            dataset = order.map(lambda rows: _take(columns, rows))
-        return self._ready(dataset, config, target, placement)
+            order = tf.data.Dataset.range(len(self)).batch(batch_size, whole)
+            dataset = order.map(lambda rows: _rows(columns, rows))
+        dataset = dataset.map(lambda columns: _weigh(config, target, columns)).take(steps).repeat()
+        if whole:
+            dataset = dataset.map(lambda *batch: _sized(batch, batch_size))
+        everything = sharing.part(len(self), batch_size, placement, {})
+        return sharing.distribute(dataset, everything, placement), steps
 
-    def _ready(
-        self, dataset: tf.data.Dataset, config: Config, target: Target, placement: Placement
+    def _take(self, key: tf.Tensor, blocks: npt.NDArray[np.int64]) -> tf.data.Dataset:
+        """Blocks of rows from memory."""
+        columns = self._columns()
+        ends = tf.constant(np.cumsum(blocks))
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(self), dtype=tf.int64), key)
+        starts = tf.data.Dataset.from_tensor_slices((ends - blocks, ends))
+        return starts.map(lambda start, end: _rows(columns, order[start:end]))
+
+    def _read(
+        self, key: tf.Tensor, files: list[str], blocks: npt.NDArray[np.int64]
     ) -> tf.data.Dataset:
-        dataset = dataset.map(lambda batch: _weigh(config, target, batch)).prefetch(2)
-        return dataset.with_options(self._sharing(placement))
+        """Blocks of rows from files, these in another order each time."""
+        assert self.files is not None
+
+        def mixed(index: tf.Tensor, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            count = tf.shape(columns[features.LABEL])[0]
+            seed = tf.random.experimental.stateless_fold_in(key, index)
+            order = tf.random.experimental.stateless_shuffle(tf.range(count), seed)
+            return _rows(columns, order)
+
+        names = tf.random.experimental.stateless_shuffle(tf.constant(files), key)
+        chunks = self.files.chunks(names).map(lambda _, columns: columns)
+        return chunks.rebatch(blocks).enumerate().map(mixed)
 
     def _columns(self) -> dict[str, tf.Tensor]:
         assert self.held is not None
         columns = {name: tf.constant(values) for name, values in self.held.items()}
         return columns | {features.LABEL: tf.constant(self.labels[:, np.newaxis])}
 
-    def _sharing(self, placement: Placement) -> tf.data.Options:
-        """How workers share the examples: whole files where these divide evenly, else rows."""
-        policies = tf.data.experimental.AutoShardPolicy
-        by_file = self.held is None and self.files % placement.workers == 0
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = (
-            policies.FILE if by_file else policies.DATA
-        )
-        if self.held is None and not by_file:
-            logging.info(
-                "%d files do not divide among %d workers: each reads all and takes its rows",
-                self.files,
-                placement.workers,
-            )
-        return options
 
-
-def read(files: Sequence[str], accessor: Any, schema: Any, config: Config, memory: int) -> Examples:
+def read(files: Files, config: Config, memory: int) -> Examples:
     """Reads a split.
 
     Args:
-      files: patterns of the transformed examples' files.
-      accessor: the component's data accessor.
-      schema: of the transformed examples.
-      config: names the label and the seed.
+      files: the transformed examples'.
+      config: names the label.
       memory: bytes up to which the columns are held; above, every epoch streams the files.
 
     Raises:
       ValueError: if an example has no label, or a binary one is neither 0 nor 1.
     """
-
-    def source(batch_size: int, shuffle: bool, whole: bool) -> tf.data.Dataset:
-        options = tfxio.TensorFlowDatasetOptions(
-            batch_size=batch_size,
-            num_epochs=1,
-            shuffle=shuffle,
-            shuffle_seed=config.training.seed,
-            shuffle_buffer_size=batch_size * SHUFFLE_BATCHES,
-            drop_final_batch=whole,
-        )
-        return accessor.tf_dataset_factory(list(files), options, schema)
-
-    labels: list[np.ndarray] = []
+    labels: list[np.ndarray] = [np.zeros(0, np.float32)]
     parts: dict[str, list[np.ndarray]] | None = {}
+    rows = dict.fromkeys(files.names, 0)
     held = 0
-    for batch in _arrays(source(READ_BATCH, False, False)):
-        labels.append(batch.pop(features.LABEL)[:, 0])
-        held += sum(values.nbytes for values in batch.values())
-        if held > memory:
-            parts = None
-        if parts is not None:
-            for name, values in batch.items():
-                parts.setdefault(name, []).append(values)
-    label = np.concatenate(labels) if labels else np.zeros(0, np.float32)
+    if files.names:
+        for name, chunk in files.chunks(tf.constant(files.names)).as_numpy_iterator():
+            label = chunk.pop(features.LABEL)[:, 0]
+            labels.append(label)
+            rows[name.decode()] += len(label)
+            held += sum(values.nbytes for values in chunk.values())
+            if held > memory:
+                parts = None
+            if parts is not None:
+                for column, values in chunk.items():
+                    parts.setdefault(column, []).append(values)
+    label = np.concatenate(labels[1:] or labels)
     _check_labels(config, label)
-    columns = None
-    if parts is not None:
-        columns = {name: np.concatenate(values) for name, values in parts.items()}
-    count = sum(len(tf.io.gfile.glob(pattern)) for pattern in files)
-    return Examples(source, columns, label, count)
-
-
-def _take(columns: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {name: tf.gather(values, rows) for name, values in columns.items()}
+    if parts is None:
+        return Examples(None, label, files, rows)
+    return Examples({name: np.concatenate(values) for name, values in parts.items()}, label)
 
 
 def hold(columns: Mapping[str, np.ndarray], config: Config) -> Examples:
@@ -172,12 +200,16 @@ def hold(columns: Mapping[str, np.ndarray], config: Config) -> Examples:
     held = dict(columns)
     labels = held.pop(features.LABEL)[:, 0]
     _check_labels(config, labels)
-    return Examples(None, held, labels, 0)
+    return Examples(held, labels)
 
 
-def _arrays(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
-    for batch in dataset:
-        yield {name: values.numpy() for name, values in batch.items()}
+def _rows(columns: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: tf.gather(values, rows) for name, values in columns.items()}
+
+
+def _sized(batch: Any, size: int) -> Any:
+    """The batch with its size known beforehand, which a TPU's programs have to."""
+    return tf.nest.map_structure(lambda v: tf.ensure_shape(v, [size, *v.shape[1:]]), batch)
 
 
 def _check_labels(config: Config, labels: np.ndarray) -> None:
@@ -197,13 +229,13 @@ def _check_labels(config: Config, labels: np.ndarray) -> None:
 
 
 def _weigh(
-    config: Config, target: Target, batch: dict[str, tf.Tensor]
+    config: Config, target: Target, columns: dict[str, tf.Tensor]
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
     """Parts features from the label and looks up its weight."""
-    label = batch.pop(features.LABEL)
+    label = columns.pop(features.LABEL)
     if config.task == "regression":
-        return batch, (label - target.mean) / target.scale, tf.ones_like(label[:, 0])
+        return columns, (label - target.mean) / target.scale, tf.ones_like(label[:, 0])
     index = tf.cast(label[:, 0], tf.int32)
     # A class that training never saw (-1) can't be learnt: it weighs nothing.
     weight = tf.gather(target.weights, tf.maximum(index, 0)) * tf.cast(index >= 0, tf.float32)
-    return batch, tf.maximum(label, 0), weight
+    return columns, tf.maximum(label, 0), weight

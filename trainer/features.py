@@ -95,12 +95,15 @@ class Training:
       xla: compiles each step with XLA.
       profile: the first and last step of which TensorFlow Profiler keeps a trace.
       deterministic: makes each operation give the same bits every time, which costs speed.
+      cache: keeps examples that are too many for memory on a local disk once they are parsed, which
+        takes about as much of it as they would of memory.
     """
 
     strategy: Strategy = "auto"
     mixed_precision: bool | Literal["float16", "bfloat16"] = False
     xla: bool = False
     deterministic: bool = False
+    cache: bool = False
     profile: tuple[int, int] | None = None
     learning_rate_scaling: Scaling = "none"
     communication: Communication = Communication()

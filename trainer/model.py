@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import tf_keras as keras
 from trainer import features
 from trainer.features import Config, Task
 from trainer.layers import Bends, MemberDense
+from trainer.waiting import InputClock
 
 ONE_HOT_LIMIT = 32
 """Categories up to which an index is one-hot; above, it is embedded."""
@@ -226,9 +227,31 @@ class Ensemble(keras.Model):
     minute and changes nothing.
     """
 
+    train_function: Any
+    train_tf_function: Any
+
     def __init__(self, inputs: Any, outputs: Any, task: Task) -> None:
         super().__init__(inputs, outputs)
         self.task: Task = task
+        self.clock: InputClock | None = None
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        """Keras's, but batches are fetched before the step where a clock counts the wait."""
+        if self.clock is None or (self.train_function is not None and not force):
+            return super().make_train_function(force)
+        clock, step = self.clock, super().make_train_function(force).python_function
+        self.train_tf_function = None
+
+        def train_function(iterator: Any) -> dict[str, tf.Tensor]:
+            if self.train_tf_function is None:
+                # For batches of any size, as the last one is smaller.
+                self.train_tf_function = tf.function(
+                    lambda batch: step(iter([batch])), input_signature=[iterator.element_spec]
+                )
+            return self.train_tf_function(clock.following(iterator))
+
+        self.train_function = train_function
+        return train_function
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -17,6 +17,7 @@ import tf_keras as keras
 BACKUP, HEARTBEAT = "TRAINING_BACKUP_DIR", "TRAINING_HEARTBEAT_FILE"
 _EPOCH = "ckpt_saved_epoch/.ATTRIBUTES/VARIABLE_VALUE"
 _STATE = "early_stopping-{epoch}.npz"
+_COUNTS = ("wait", "best_epoch", "stopped_epoch")
 
 
 def restored_epoch(folder: str) -> int:
@@ -40,21 +41,29 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     ) -> None:
         super().__init__("val_loss", patience=patience, restore_best_weights=True)
         self._folder = pathlib.Path(folder) if folder else None
-        self._first, self._writes = first, writes
+        self._writes = writes
+        self._memory: dict[str, Any] = {}
+        if self._folder is not None and first:
+            path = self._folder / _STATE.format(epoch=first - 1)
+            if path.exists():
+                with np.load(path) as state:
+                    self._memory = dict(state)
+
+    @property
+    def was_over(self) -> bool:
+        """Whether the run that is resumed had stopped early."""
+        return bool(self._memory.get("stopped_epoch", 0))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Takes up the memory of the epoch before the first one."""
         super().on_train_begin(logs)
-        if self._folder is None or not self._first:
+        if not self._memory:
             return
-        path = self._folder / _STATE.format(epoch=self._first - 1)
-        if not path.exists():
-            return
-        with np.load(path) as state:
-            self.best, self.wait = state["best"][()], int(state["wait"])
-            self.best_epoch = int(state["best_epoch"])
-            count = len([name for name in state.files if name.startswith("weight_")])
-            self.best_weights = [state[f"weight_{i}"] for i in range(count)] or None
+        self.best = self._memory["best"][()]
+        for name in _COUNTS:
+            setattr(self, name, int(self._memory[name]))
+        count = len([name for name in self._memory if name.startswith("weight_")])
+        self.best_weights = [self._memory[f"weight_{i}"] for i in range(count)] or None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Decides, and keeps what it knows."""
@@ -63,12 +72,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         best = {f"weight_{i}": weight for i, weight in enumerate(self.best_weights or [])}
-        state: dict[str, Any] = {
-            "best": self.best,
-            "wait": self.wait,
-            "best_epoch": self.best_epoch,
-            **best,
-        }
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        state: dict[str, Any] = {"best": self.best, **counts, **best}
         with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
             np.savez(file, **state)
         pathlib.Path(file.name).replace(self._folder / _STATE.format(epoch=epoch))
@@ -76,10 +81,13 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         (self._folder / _STATE.format(epoch=epoch - 2)).unlink(missing_ok=True)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Keeps the best weights, as Keras does only if it stopped early; forgets the rest."""
+        """Keeps the best weights, as Keras does only if it stopped early."""
         super().on_train_end(logs)
-        if not self.stopped_epoch and self.best_weights is not None:
+        if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
+
+    def forget(self) -> None:
+        """Removes what was kept; after the backup, which would be resumed from without it."""
         if self._folder is not None and self._writes:
             for path in self._folder.glob(_STATE.format(epoch="*")):
                 path.unlink(missing_ok=True)

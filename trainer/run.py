@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +15,12 @@ from absl import logging
 
 from trainer import examples, features, resume
 from trainer.features import Config
+from trainer.files import Files
 from trainer.model import Ensemble, Target, build, compile_model
 from trainer.record import Record, input_rate
 from trainer.signatures import signatures
 from trainer.strategy import Placement, place, precision, save_options
+from trainer.waiting import InputClock
 
 MEMORY = 1 << 30
 """Bytes of transformed columns that a split may hold in memory; above, it is streamed."""
@@ -57,19 +60,28 @@ def run_fn(fn_args: Any) -> None:
     keras.utils.set_random_seed(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     schema = transform_output.transformed_metadata.schema
-    train, evaluate = (
-        examples.read(files, fn_args.data_accessor, schema, config, MEMORY)
-        for files in (fn_args.train_files, fn_args.eval_files)
-    )
-    if not len(train):
-        raise ValueError("the train split holds no examples: look at split and the join's report")
     names = class_names(config, transform_output)
-    target = Target.measure(
-        config.task, train.labels, len(names), training.class_weights == "balanced"
-    )
-    with placement.strategy.scope(), _precision(policy):
-        model = build(config, category_sizes(config, transform_output), target)
-        _fit(model, config, target, train, evaluate, placement, policy, fn_args)
+    with tempfile.TemporaryDirectory(prefix="parsed-") as folder:
+        train, evaluate = (
+            examples.read(
+                Files(patterns, fn_args.data_accessor, schema, folder if training.cache else ""),
+                config,
+                MEMORY,
+            )
+            for patterns in (fn_args.train_files, fn_args.eval_files)
+        )
+        if not len(train):
+            raise ValueError(
+                "the train split holds no examples: look at split and the join's report"
+            )
+        target = Target.measure(
+            config.task, train.labels, len(names), training.class_weights == "balanced"
+        )
+        with placement.strategy.scope(), _precision(policy):
+            model = build(config, category_sizes(config, transform_output), target)
+            if placement.chosen != "tpu":  # It takes several steps by itself.
+                model.clock = InputClock()
+            _fit(model, config, target, train, evaluate, placement, policy, fn_args)
     # Every worker has to save, since they read some variables together; its launcher gives each but
     # the chief a folder that is thrown away.
     path = fn_args.serving_model_dir
@@ -101,11 +113,8 @@ def _fit(
     training = config.training
     epochs, steps_per_epoch = _course(len(train), training, placement, fn_args)
     backup = os.environ.get(resume.BACKUP, "")
-    first = min(resume.restored_epoch(backup), epochs - 1) if backup else 0
-    if fn_args.train_steps:
-        dataset = train.training(config, target, placement, 0, epochs).skip(first * steps_per_epoch)
-    else:
-        dataset = train.training(config, target, placement, first, epochs)
+    first = min(resume.restored_epoch(backup), epochs) if backup else 0
+    dataset = train.training(config, target, placement, first * steps_per_epoch)
     compile_model(
         model, config, epochs * steps_per_epoch, TPU_STEPS if placement.chosen == "tpu" else 1
     )
@@ -113,22 +122,23 @@ def _fit(
         fn_args.model_run_dir,
         _told(config, placement, policy, model, train, steps_per_epoch),
         len(train),
+        model.clock,
+        backup,
+        first,
     )
     callbacks: list[keras.callbacks.Callback] = [Progress(epochs)]
-    validation = None
-    stopping = None
+    validation = validation_steps = stopping = None
     if len(evaluate):
-        validation = evaluate.batches(config, target, placement, EVAL_BATCH).cache()
-        if fn_args.eval_steps:
-            validation = validation.take(fn_args.eval_steps)
+        validation, validation_steps = evaluate.batches(
+            config, target, placement, EVAL_BATCH, fn_args.eval_steps
+        )
         stopping = resume.EarlyStopping(
             training.early_stopping_patience, backup, first, placement.chief
         )
         callbacks.append(stopping)
     if placement.chief:
-        profile = training.profile or 0
         board = keras.callbacks.TensorBoard(
-            fn_args.model_run_dir, write_graph=bool(profile), profile_batch=profile
+            fn_args.model_run_dir, profile_batch=training.profile or 0
         )
         callbacks += [record, board]
     if backup:
@@ -148,20 +158,26 @@ def _fit(
     )
     if first:
         logging.info("Going on after epoch %d, from the backup in %s", first, backup)
+    over = stopping is not None and stopping.was_over
     model.fit(
         dataset,
-        epochs=epochs,
+        epochs=first if over else epochs,
         steps_per_epoch=steps_per_epoch,
         validation_data=validation,
+        validation_steps=validation_steps,
         callbacks=callbacks,
         verbose=0,
     )
+    if stopping:
+        stopping.forget()
     if placement.chief:
+        record.forget()
+        alone = train.training(config, target, placement)
         record.write(
             best_epoch=stopping.best_epoch + 1 if stopping else None,
             stopped_early=bool(stopping and stopping.stopped_epoch),
             restored_epoch=first or None,
-            input_examples_per_second=input_rate(train.training(config, target, placement, 0, 1)),
+            input_examples_per_second=input_rate(alone, placement),
         )
 
 
@@ -171,6 +187,11 @@ def _course(
     """How many epochs there are at most, and of how many steps."""
     batch_size = training.batch_size
     whole = placement.chosen == "tpu"
+    if whole and batch_size % placement.replicas:
+        raise ValueError(
+            f"training.batch_size is {batch_size}: the TPU's {placement.replicas} replicas take "
+            f"equal parts of it, so it has to be a multiple of {placement.replicas}"
+        )
     steps = count // batch_size if whole else math.ceil(count / batch_size)
     if not steps:
         raise ValueError(

@@ -100,7 +100,8 @@ class _Objective:
         steps = math.ceil(len(self._fit) / training.batch_size)
         compile_model(model, config, training.epochs * steps)
         device = place("none", environment={})
-        validation = self._validation.batches(config, target, device, run.EVAL_BATCH).cache()
+        batches, count = self._validation.batches(config, target, device, run.EVAL_BATCH)
+        validation = batches.take(count).cache()
 
         def measure() -> float:
             outputs = [model(features, training=False) for features, _, _ in validation]
@@ -108,7 +109,7 @@ class _Objective:
             return objective.measure(metric, config, target, labels, tf.concat(outputs, 0))
 
         model.fit(
-            self._fit.training(config, target, device, 0, training.epochs),
+            self._fit.training(config, target, device),
             epochs=training.epochs,
             steps_per_epoch=steps,
             validation_data=validation,

@@ -97,6 +97,12 @@ METRICS = (
         "Time of a step in the last epoch; statistic is mean, p50 or p99.",
         ("statistic",),
     ),
+    Metric(
+        "training_input_wait_seconds",
+        "Part of it in which the step waited for its input; statistic as there.",
+        ("statistic",),
+    ),
+    Metric("training_input_wait_ratio", "Share of all steps' time that they waited for input."),
     Metric("training_examples_per_second", "Examples a second in the last epoch."),
     Metric(
         "training_input_examples_per_second",

@@ -29,8 +29,17 @@ def of_training(report: Mapping[str, Any], *_: str) -> Iterator[Sample]:
     yield Sample("training_duration_seconds", sum(epoch["seconds"] for epoch in epochs))
     last = epochs[-1]
     yield Sample("training_examples_per_second", last["examples_per_second"])
-    for statistic, seconds in last["step_seconds"].items():
-        yield Sample("training_step_seconds", seconds, {"statistic": statistic})
+    for name in ("step", "input_wait"):
+        for statistic in ("mean", "p50", "p99"):
+            if (seconds := last.get(f"{name}_seconds", {}).get(statistic)) is not None:
+                yield Sample(f"training_{name}_seconds", seconds, {"statistic": statistic})
+    timed = [epoch for epoch in epochs if "input_wait_seconds" in epoch]
+    if timed:
+        waited = sum(epoch["input_wait_seconds"]["total"] for epoch in timed)
+        yield Sample(
+            "training_input_wait_ratio",
+            waited / max(sum(epoch["step_seconds"]["total"] for epoch in timed), 1e-9),
+        )
     best = next((e for e in epochs if e["epoch"] == report.get("best_epoch")), last)
     yield Sample("training_best_epoch", best["epoch"])
     for metric, value in best["metrics"].items():

@@ -72,6 +72,7 @@ class Training(pydantic.BaseModel):
     mixed_precision: Literal[False, True, "float16", "bfloat16"] = False
     xla: Switch = False
     deterministic: Switch = False
+    cache: Switch = False
     profile: tuple[Count, Count] | None = None
     learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"
     communication: Communication = Communication()

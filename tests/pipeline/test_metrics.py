@@ -27,7 +27,8 @@ TRAINING = {
             "epoch": number,
             "seconds": 2.0,
             "examples_per_second": 1000.0 * number,
-            "step_seconds": {"mean": 0.003, "p50": 0.002, "p99": 0.01},
+            "step_seconds": {"total": 1.0, "mean": 0.003, "p50": 0.002, "p99": 0.01},
+            "input_wait_seconds": {"total": 0.3, "mean": 9e-4, "p50": 1e-4, "p99": 0.008},
             "metrics": {"loss": 1 / number, "val_auc": 0.9},
         }
         for number in (1, 2, 3)
@@ -63,6 +64,8 @@ def test_training(tmp_path: Path) -> None:
     assert found["training_duration_seconds{}"] == 6
     assert found["training_examples_per_second{}"] == 3000  # the last epoch's
     assert found["training_step_seconds{statistic=p99}"] == 0.01
+    assert found["training_input_wait_seconds{statistic=p99}"] == 0.008
+    assert found["training_input_wait_ratio{}"] == pytest.approx(0.3)
     assert found["training_best_epoch{}"] == 2
     assert found["training_metric{metric=loss}"] == 0.5  # the best epoch's
     assert found["training_gpu_memory_peak_bytes{device=GPU:0}"] == 2**30
@@ -79,6 +82,7 @@ def test_a_training_that_does_not_tell_its_wait(tmp_path: Path) -> None:
     report = TRAINING | {"epochs": epochs, "input_examples_per_second": 9000, "best_epoch": None}
     found = of(tmp_path, "Trainer", "model_run", "training.json", report)
     assert found["training_input_examples_per_second{}"] == 9000
+    assert not [name for name in found if "wait" in name]
     assert found["training_best_epoch{}"] == 3  # without early stopping the last one's stay
 
 

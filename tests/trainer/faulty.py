@@ -8,14 +8,15 @@ from typing import Any
 
 import tf_keras as keras
 
-from trainer import run
+from trainer import run, strategy
 
 
 def run_fn(fn_args: Any) -> None:
     """Calls the project's ``run_fn``.
 
     ``custom_config["faults"]`` lists ``{"who", "epoch", "batch"}``, counted from 0: there SIGKILL
-    goes to ``"worker 0"``, ``"worker 1"`` or so, or to ``"launcher"``.
+    goes to ``"worker 0"``, ``"worker 1"`` or so, or to ``"launcher"``. With ``"streamed"`` examples
+    are not held in memory. What the strategy communicates by goes to ``communication-0`` and so on.
     """
     worker = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     told = pathlib.Path(os.environ["TRAINING_BACKUP_DIR"]).parent
@@ -41,6 +42,16 @@ def run_fn(fn_args: Any) -> None:
                 once.touch()
                 os.kill(os.getppid(), signal.SIGKILL)
 
+    def placed(*given: Any) -> strategy.Placement:
+        made = strategy.place(*given)
+        options = made.strategy.extended._communication_options
+        text = f"{options.implementation.name} {options.bytes_per_pack}"
+        (told / f"communication-{worker}").write_text(text)
+        return made
+
+    run.place = placed
+    if fn_args.custom_config.get("streamed"):
+        run.MEMORY = 0
     keras.callbacks.CallbackList.on_epoch_begin = on_epoch_begin
     keras.callbacks.CallbackList.on_train_batch_end = on_train_batch_end
     run.run_fn(fn_args)

@@ -26,8 +26,13 @@ def test_mirrored_mirrors() -> None:
     assert isinstance(place("mirrored", environment={}).strategy, tf.distribute.MirroredStrategy)
 
 
-@pytest.mark.parametrize(("task", "index"), [(("worker", 0), 1), (("chief", 0), 0)])
-def test_the_workers_of_tf_config(monkeypatch: Any, task: tuple[str, int], index: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "index", "implementation"),
+    [(("worker", 0), 1, "nccl"), (("chief", 0), 0, "ring"), (("worker", 1), 2, "auto")],
+)
+def test_the_workers_of_tf_config(
+    monkeypatch: Any, task: tuple[str, int], index: int, implementation: Any
+) -> None:
     asked = {}
 
     def made(communication_options: Any) -> tf.distribute.Strategy:
@@ -39,13 +44,13 @@ def test_the_workers_of_tf_config(monkeypatch: Any, task: tuple[str, int], index
         "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},
         "task": {"type": task[0], "index": task[1]},
     }
-    communication = Communication("nccl", 1 << 20, 90.0)
+    communication = Communication(implementation, 1 << 20, 90.0)
     placed = place("auto", communication, {"TF_CONFIG": json.dumps(config)})
     assert (placed.chosen, placed.why) == ("multi_worker", "TF_CONFIG names 3 workers")
     assert (placed.workers, placed.index, placed.chief) == (3, index, index == 0)
     assert asked["options"].bytes_per_pack == 1 << 20
     assert asked["options"].timeout_seconds == 90.0
-    assert asked["options"].implementation.name == "NCCL"
+    assert asked["options"].implementation.name == implementation.upper()
 
 
 @pytest.mark.parametrize(

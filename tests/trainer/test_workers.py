@@ -1,5 +1,6 @@
 """Many workers make the model that one process makes, whoever of them is killed meanwhile."""
 
+import logging
 import pathlib
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from components.distributed_trainer.settings import LAUNCH, Launch, LoopbackWork
 from tests.components.distributed_trainer.conftest import PACE, connect
 from tests.components.distributed_trainer.kubernetes_api import KubernetesApi
 from tests.components.distributed_trainer.training_operator import Operator as TrainingOperator
+from trainer import examples
 
 pytestmark = pytest.mark.tfx
 
@@ -35,8 +37,8 @@ def job(transformed, custom_config, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     examples, graph = transformed("binary").examples.uri, transformed("binary").graph.uri
 
-    def make(faults: list[dict]) -> Job:
-        config = custom_config("binary", strategy="multi_worker", **TRAINING)
+    def make(faults: list[dict], streamed: bool = False, **training: object) -> Job:
+        config = custom_config("binary", strategy="multi_worker", **TRAINING, **training)
         fn_args = {
             "train_files": [f"{examples}/Split-train/*"],
             "eval_files": [f"{examples}/Split-eval/*"],
@@ -47,7 +49,7 @@ def job(transformed, custom_config, tmp_path, monkeypatch):
             "serving_model_dir": str(tmp_path / "model"),
             "eval_model_dir": str(tmp_path / "eval"),
             "model_run_dir": str(tmp_path / "run"),
-            "custom_config": {**config, "faults": faults},
+            "custom_config": {**config, "faults": faults, "streamed": streamed},
         }
         return Job("faulty.run_fn", fn_args, "FORMAT_TF_EXAMPLE", str(tmp_path / "scratch"))
 
@@ -62,9 +64,21 @@ def test_two_workers_of_the_component(transformed, undisturbed, tmp_path, monkey
     assert not list((tmp_path / "training").iterdir())
 
 
-def test_four_workers(job, undisturbed, tmp_path):
-    Loopback(LoopbackWorkers(count=4)).run(job([]))
-    assert_same(weights(tmp_path / "model"), undisturbed)
+def test_four_workers_of_a_stream(job, transformed, tmp_path, monkeypatch, caplog):
+    """One file is too few to share out: each reads it and takes its rows."""
+    read = examples.read
+    with monkeypatch.context() as patch:
+        # TFX loads trainer.run anew: what that imports is patched.
+        patch.setattr(examples, "read", lambda files, config, _: read(files, config, 0))
+        one = weights(transformed("binary").train("stream", strategy="none", **TRAINING))
+    ring = {"implementation": "ring", "bytes_per_pack": 1 << 16}
+    with caplog.at_level(logging.INFO):
+        Loopback(LoopbackWorkers(count=4)).run(job([], streamed=True, communication=ring))
+    assert "each reads all and takes its rows" in caplog.text
+    assert_same(weights(tmp_path / "model"), one)
+    for worker in range(4):
+        told = (tmp_path / "scratch" / f"communication-{worker}").read_text()
+        assert told == "RING 65536"
 
 
 def test_workers_and_launcher_are_killed_and_the_model_is_the_same(job, undisturbed, tmp_path):

@@ -226,7 +226,14 @@ TRAINING = Dashboard(
             },
             "If both are alike, the input holds up the device.",
         ),
-        Panel("Time of a step", "s", {"{{statistic}}": f"training_step_seconds{_RUN}"}),
+        Panel(
+            "Time of a step",
+            "s",
+            {
+                "{{statistic}}": f"training_step_seconds{_RUN}",
+                "{{statistic}}, waiting for input": f"training_input_wait_seconds{_RUN}",
+            },
+        ),
         Panel("Loss and metrics", "none", {"{{metric}}": f"training_metric{_RUN}"}),
         Panel(
             "Epochs",
