@@ -50,7 +50,13 @@ setuptools.setup(
     packages=setuptools.find_namespace_packages(
         include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]
     ),
-    package_data={"schemas": ["*.pbtxt"], "demo": ["README.md"]},
+    package_data={
+        "pipeline.report.templates": ["sections/*.html"],
+        "schemas": ["*.pbtxt"],
+        "demo": ["README.md"],
+        "pipeline.report": ["*.css", "templates/*.html"],
+        "pipeline.ui": ["*.css", "templates/*.html"],
+    },
     install_requires=requirements(),
     extras_require={
         extra: named(ROOT / "requirements" / f"{extra}.in")

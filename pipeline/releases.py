@@ -20,7 +20,7 @@ _WHY = click.option("--why", required=True, help="A reason, for the history.")
 def promote(settings_path: str, number: int, why: str) -> None:
     """Make version NUMBER the stable one, a quarantined one too; a trial of another one ends."""
     try:
-        releases, mirror = _releases(settings_path)
+        releases, mirror = opened(settings_path)
         before = releases.traffic()
         releases.promote(number, _reason(why))
     except (ReleaseError, OSError) as error:
@@ -44,7 +44,7 @@ def promote(settings_path: str, number: int, why: str) -> None:
 def rollback(settings_path: str, number: int | None, why: str) -> None:
     """Take a version's traffic away at once and quarantine it."""
     try:
-        releases, mirror = _releases(settings_path)
+        releases, mirror = opened(settings_path)
         bad = releases.rollback(_reason(why), number=number)
         traffic = releases.traffic()
     except (ReleaseError, OSError) as error:
@@ -88,8 +88,12 @@ def _model_directory(tree: Any, settings_path: str) -> pathlib.Path:
     return pathlib.Path(f"{directory.rstrip('/')}/{model}")
 
 
-def _releases(settings_path: str) -> tuple[Releases, Mirror | None]:
-    """The releases, and their mirror if there is one."""
+def opened(settings_path: str) -> tuple[Releases, Mirror | None]:
+    """The releases, and their mirror if there is one; see ``model_directory``.
+
+    Raises:
+      ReleaseError: as ``model_directory``, or if there is no version yet.
+    """
     tree = _tree(settings_path)
     folder = _model_directory(tree, settings_path)
     if not folder.is_dir():

@@ -32,7 +32,10 @@ def checkout(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def needed() -> set[str]:
     modules = {
-        str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for kind in ("py", "css", "html")
+        for path in (ROOT / folder).rglob(f"*.{kind}")
     }
     return modules | {"schemas/schema.pbtxt", "demo/README.md"}
 

@@ -25,7 +25,8 @@ class Evaluator(tfx.components.Evaluator):
     """Evaluates a model on its own and against the champion.
 
     Outputs:
-      evaluation: TFMA's results, and ``evaluation.json`` (``report.read_evaluation``).
+      evaluation: TFMA's results, ``evaluation.json`` (``report.read_evaluation``) and
+        ``plots.json`` (``report.read_plots``).
       blessing: a file ``BLESSED`` or ``NOT_BLESSED``.
     """
 

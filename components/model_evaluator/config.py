@@ -10,6 +10,14 @@ from components.model_evaluator.metrics import METRICS, check_metrics
 OUTPUTS = {"binary": "probabilities", "multiclass": "probabilities", "regression": "predictions"}
 """What the model's signatures name their prediction, by task."""
 
+_OURS = "components.model_evaluator.answers"
+_PLOTS = {
+    "binary": [("ConfusionMatrixPlot", ""), ("CalibrationPlot", "")],
+    "multiclass": [("ClassCounts", _OURS)],
+    "regression": [("AnswerSample", _OURS)],
+}
+"""What pictures are drawn from, by task: classes, and the modules of those that TFMA lacks."""
+
 
 def eval_config(
     label: str, task: str, evaluation: Mapping[str, Any], signature: str = "serving_default"
@@ -54,6 +62,9 @@ def eval_config(
             metric.per_slice_thresholds.add(
                 slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold
             )
+    spec.metrics.extend(
+        config_pb2.MetricConfig(class_name=name, module=module) for name, module in _PLOTS[task]
+    )
     return config
 
 

@@ -1,4 +1,4 @@
-"""Runs TFMA on the candidate and the champion, blesses or not, and writes ``evaluation.json``."""
+"""Runs TFMA on the candidate and the champion, blesses or not, and writes what it found."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from tfx.components.evaluator import executor as evaluator
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.model_evaluator.plots import write_plots
 from components.model_evaluator.report import write_evaluation
 
 EXTRACTORS = "components.model_evaluator.labels"
@@ -68,6 +69,7 @@ class Executor(evaluator.Executor):
         # TFX leaves the blessing untouched where it has no threshold to check.
         _bless(blessing, report["blessed"])
         write_evaluation(uri, report)
+        write_plots(uri, bool(baseline))
 
 
 def summarise(

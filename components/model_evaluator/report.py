@@ -1,4 +1,4 @@
-"""``evaluation.json``: what an evaluation found, for people and for the stages after it.
+"""``evaluation.json`` and ``plots.json``: what an evaluation found, for people and later stages.
 
 Reading it imports neither TensorFlow nor TFMA.
 """
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-REPORT = "evaluation.json"
+REPORT, PLOTS = "evaluation.json", "plots.json"
 
 
 def read_evaluation(uri: str) -> dict[str, Any]:
@@ -29,6 +29,27 @@ def read_evaluation(uri: str) -> dict[str, Any]:
     """
     text: str = (Path(uri) / REPORT).read_text(encoding="utf-8")
     return dict(json.loads(text))
+
+
+def read_plots(uri: str) -> dict[str, Any]:
+    """Reads the curves of an evaluation, by model: ``candidate``, and ``champion`` if there is one.
+
+    Args:
+      uri: the Evaluator's ``evaluation`` artifact.
+
+    Returns:
+      For each model, all over all examples:
+      ``curve`` (binary): ``thresholds``, ``true_positives``, ``false_positives``,
+      ``true_negatives`` and ``false_negatives``, [n] each, by rising threshold;
+      ``calibration`` (binary): ``[{"examples", "predicted", "positives"}]``, buckets of mean
+      prediction ``predicted``;
+      ``slices`` (binary): ``[{"slice": {column: value}, "positives", "negatives"}]``;
+      ``class_counts`` (multiclass): ``[[actual, predicted, count]]``;
+      ``answer_sample`` (regression): ``[[actual, predicted]]``, some of the examples.
+      Empty where an older version of this code evaluated.
+    """
+    path = Path(uri) / PLOTS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def write_evaluation(uri: str, evaluation: dict[str, Any]) -> None:

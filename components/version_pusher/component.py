@@ -49,7 +49,7 @@ class VersionPusher(base_component.BaseComponent):
     by the clock and keeps them for ever.
 
     Outputs:
-      pushed_model: ``pushed.json``, read by ``executor.read_push``: whether the model is a version
+      pushed_model: ``pushed.json``, read by ``report.read_push``: whether the model is a version
         now, which, and why. The artifact's custom properties ``pushed``, ``pushed_version`` and
         ``pushed_destination`` say the same in TFX's words.
     """

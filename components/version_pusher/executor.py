@@ -13,11 +13,11 @@ from tfx.utils import io_utils, path_utils
 from components.ingest.durations import format_instant
 from components.ingest.split import read_window
 from components.tuner import hyperparameters
+from components.version_pusher.report import PUSHED
 from serving.folders import write_atomically
 from serving.registry.background import Mirror
 from serving.releases import QUARANTINED, STAGED, Releases
 
-PUSHED = "pushed.json"
 EVALUATION = "evaluation.json"
 # The files that Evaluator, and InfraValidator or our serving gate, leave in their blessing.
 MODEL_BLESSED, INFRA_BLESSED = "BLESSED", "INFRA_BLESSED"
@@ -144,12 +144,6 @@ def data_lineage(as_of: str, split: str, horizon: str) -> dict[str, str]:
         "train": f"{format_instant(window.train_begin)}/{format_instant(window.train_end)}",
         "eval": f"{format_instant(window.eval_begin)}/{format_instant(window.eval_end)}",
     }
-
-
-def read_push(uri: str) -> dict[str, Any]:
-    """Reads a ``pushed_model`` artifact's report; see ``push``."""
-    text: str = (Path(uri) / PUSHED).read_text(encoding="utf-8")
-    return dict(json.loads(text))
 
 
 def _refusal(evaluation: dict[str, Any], blessings: dict[str, bool], served: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the servers and checkers that `make test-services` starts for itself; none is left running as a system service.
+# Installs the servers, checkers and browser that `make test-services` starts for itself; none is left running as a system service.
 set -eu
 cd "$(dirname "$0")/../.."
 . infra/environment/find.sh
@@ -16,6 +16,7 @@ command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 for program in alertmanager pushgateway node-exporter; do
     command -v "prometheus-$program" >/dev/null 2>&1 || missing="$missing prometheus-$program"
 done
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || {
     say "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing"

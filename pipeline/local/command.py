@@ -151,6 +151,7 @@ def execute(
             record.write("stopped", table)
             spans.end("stopped")
             console.print("[yellow]Stopped.[/] Run again to go on: finished stages are cached.")
+            _write_report(settings, folder, console)
             return 130
     if code:
         table.end_running("failed")
@@ -162,11 +163,13 @@ def execute(
         console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if code:
         _print_failure(console, outcome, code, folder)
+        _write_report(settings, folder, console)
         return 1
     if outcome.decision is not None:
         style = "bold green" if outcome.decision.ok else "bold yellow"
         console.print(f"[{style}]{escape(outcome.decision.text)}[/]")
     console.print(f"[dim]{seconds:.0f} s, log in {_shown(folder / 'log.jsonl')}[/]")
+    _write_report(settings, folder, console)
     return 0
 
 
@@ -207,6 +210,8 @@ class RunRecord:
             "ended": _now() if state != "running" else None,
             "nodes": table.states,
             "seconds": table.seconds,
+            "edges": table.edges,
+            "results": table.texts,
             "decision": outcome.decision.text if outcome and outcome.decision else "",
             "error": outcome.error.text if outcome and outcome.error else "",
         }
@@ -226,6 +231,21 @@ def _publish_metrics(settings: Settings, folder: pathlib.Path) -> list[str]:
         return problems + publish.publish(settings, samples)
     except Exception as error:
         return [f"metrics not told: {type(error).__name__}: {error}"]
+
+
+def _write_report(settings: Settings, folder: pathlib.Path, console: Console) -> None:
+    """Writes the run's page and says where; what goes wrong is told and does not fail the run."""
+    from pipeline.report import report
+
+    began = time.monotonic()
+    try:
+        path = report.write(folder, settings.project.name)
+    except Exception as error:
+        told = f"report not written: {type(error).__name__}: {error}"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        return
+    seconds = time.monotonic() - began
+    console.print(f"[dim]report in {_shown(path)} ({seconds:.1f} s)[/]", soft_wrap=True)
 
 
 def _print_table(console: Console, table: StageTable) -> None:

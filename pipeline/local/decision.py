@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from components.version_pusher.executor import read_push
+from components.version_pusher.report import read_push
 from pipeline.history import Output
 
 

@@ -12,7 +12,8 @@ State = Literal["waiting", "running", "done", "cached", "failed", "skipped", "st
 class Event:
     """One message.
 
-    ``kind`` is ``phase`` (``text`` says what is being prepared), ``plan`` (``nodes`` in order),
+    ``kind`` is ``phase`` (``text`` says what is being prepared), ``plan`` (``nodes`` in order, and
+    ``edges`` from each to those that wait for it),
     ``stage`` (``node`` entered ``state``; ``text`` is what came of it), ``progress`` (``text`` is
     the newest line of a running ``node``), ``decision`` (``text``; ``ok``) or ``error`` (``text``
     for people, ``detail`` the traceback).
@@ -24,6 +25,7 @@ class Event:
     state: State = "waiting"
     seconds: float = 0.0
     nodes: list[str] = dataclasses.field(default_factory=list)
+    edges: list[list[str]] = dataclasses.field(default_factory=list)
     detail: str = ""
     ok: bool = True
 

@@ -54,7 +54,17 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
     logging.getLogger().addHandler(ProgressHandler(events, formatter))
     events.send(Event("phase", text="compiling the pipeline"))
     pipeline = create_pipeline(settings, inputs)
-    events.send(Event("plan", nodes=[component.id for component in pipeline.components]))
+    events.send(
+        Event(
+            "plan",
+            nodes=[component.id for component in pipeline.components],
+            edges=[
+                [before.id, component.id]
+                for component in pipeline.components
+                for before in component.upstream_nodes
+            ],
+        )
+    )
     database = pathlib.Path(str(inputs.metadata_path))
     database.parent.mkdir(parents=True, exist_ok=True)
     ended: dict[str, list[history.Output]] = {}

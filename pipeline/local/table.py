@@ -28,7 +28,8 @@ class StageTable:
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
-        self._texts: dict[str, str] = {}
+        self.edges: list[list[str]] = []
+        self.texts: dict[str, str] = {}
         self._running_since: dict[str, float] = {}
         self._phase = "starting (importing TFX takes ten seconds and more)"
         self._began = time.monotonic()
@@ -41,12 +42,13 @@ class StageTable:
         elif event.kind == "plan":
             self._phase = ""
             self.states = dict.fromkeys(event.nodes, "waiting")
+            self.edges = sorted(event.edges)
         elif event.kind == "progress":
-            self._texts[event.node] = event.text
+            self.texts[event.node] = event.text
         elif event.kind == "stage":
             self.states[event.node] = event.state
             self.seconds[event.node] = event.seconds
-            self._texts[event.node] = event.text
+            self.texts[event.node] = event.text
             if event.state == "running":
                 self._running_since[event.node] = time.monotonic() - event.seconds
 
@@ -71,7 +73,7 @@ class StageTable:
                 seconds = time.monotonic() - self._running_since[node]
             shown = "" if state in ("waiting", "skipped") else f"{seconds:.1f} s"
             first: Text | Spinner = self._spinner if state == "running" else Text(mark, style)
-            text = self._texts.get(node, "")
+            text = self.texts.get(node, "")
             if state == "cached":
                 text = f"cached: {text}" if text else "cached"
             table.add_row(first, Text(node, style), Text(shown, "dim"), Text(text))

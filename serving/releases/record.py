@@ -15,6 +15,7 @@ rest follows from the history.
 import dataclasses
 import datetime
 import getpass
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def event(
     """
     entry: dict[str, Any] = {
         "at": _now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "by": by or _login(),
+        "by": by or login(),
         "what": what,
         "version": version,
         "why": why,
@@ -135,6 +136,11 @@ def render(record: Record) -> str:
     )
 
 
+def revision(record: Record) -> str:
+    """A text that is another one for every other content of the record."""
+    return hashlib.sha256(render(record).encode()).hexdigest()[:16]
+
+
 def to_json(value: Mapping[str, Any]) -> str:
     """JSON for files that people read too."""
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
@@ -165,7 +171,8 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
 
 
-def _login() -> str:
+def login() -> str:
+    """The name of who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.folders import content_fingerprint
 from serving.releases import states, versions
-from serving.releases.record import Record, ReleaseError, Status, event
+from serving.releases.record import Record, ReleaseError, Status, event, revision
 from serving.releases.store import RECORD, Change, Hook, Store
 from serving.releases.versions import NONE, Push, Version
 from serving.rollout.traffic import Traffic
@@ -156,11 +156,18 @@ class Releases:
         status = record.status(number)
         return Push(number, known is None, record.stable, gone, status.state, status.why)
 
-    def promote(self, number: int, why: str, by: str = "") -> None:
+    def promote(self, number: int, why: str, by: str = "", seen: str = "") -> None:
         """Makes a version the one that serves, for a person; ends the trial of another one.
 
+        Args:
+          number: the version.
+          why: a reason for the history.
+          by: who does it; the user's login name by default.
+          seen: the revision of the record that it was decided on; "" for any.
+
         Raises:
-          ReleaseError: if there is no such version, or it is quarantined and no reason is given.
+          ReleaseError: if there is no such version, it is quarantined and no reason is given, or
+            the record is another one by now.
         """
 
         def move(record: Record) -> Record:
@@ -170,7 +177,7 @@ class Releases:
                 raise ReleaseError(f"no version {number} in {self.folder}: there are {listed}")
             return states.promote(record, number, event("promote", number, why, by))
 
-        self._change(move)
+        self._change(move, seen)
 
     def rollback(
         self,
@@ -179,6 +186,7 @@ class Releases:
         number: int | None = None,
         numbers: Mapping[str, Any] | None = None,
         trial_only: bool = False,
+        seen: str = "",
     ) -> int:
         """Takes a version's traffic away and quarantines it.
 
@@ -189,6 +197,7 @@ class Releases:
             that served before it replaces.
           numbers: the measurements behind it.
           trial_only: refuses to touch the stable version.
+          seen: as for ``promote``.
 
         Returns:
           The version that it quarantined.
@@ -206,11 +215,17 @@ class Releases:
                 raise ReleaseError(f"version {bad} is stable by now")
             return states.reject(record, bad, entry, self._version(bad).fingerprint)
 
-        self._change(move)
+        self._change(move, seen)
         return taken[0]
 
     def advance(
-        self, number: int, percent: int, why: str, by: str, numbers: Mapping[str, Any]
+        self,
+        number: int,
+        percent: int,
+        why: str,
+        by: str,
+        numbers: Mapping[str, Any],
+        seen: str = "",
     ) -> None:
         """Moves a version on trial to its next step.
 
@@ -220,6 +235,7 @@ class Releases:
           why: a reason for the history.
           by: who does it.
           numbers: the measurements behind it.
+          seen: as for ``promote``.
 
         Raises:
           ReleaseError: if its state is another by now; the record is as it was.
@@ -233,7 +249,7 @@ class Releases:
             entry = event("canary", number, why, by, numbers)
             return states.shift(record, number, percent, entry)
 
-        self._change(move)
+        self._change(move, seen)
 
     def prune(self, keep: int) -> tuple[int, ...]:
         """Removes old versions; see ``push`` for which stay.
@@ -247,8 +263,13 @@ class Releases:
             versions.sweep(self.folder)
         return gone
 
-    def _change(self, move: Callable[[Record], Record]) -> None:
+    def _change(self, move: Callable[[Record], Record], seen: str) -> None:
         with self._store.changing() as change:
+            if seen and seen != revision(change.record):
+                raise ReleaseError(
+                    f"{self.folder / RECORD} changed since it was looked at: look again, then "
+                    "decide"
+                )
             change.write(move(change.record))
 
     def _prune(self, change: Change, keep: int) -> tuple[int, ...]:

@@ -97,6 +97,9 @@ def test_anomaly_stops_the_run(small: Project, settings: dict) -> None:
         "waiting"
     }
     assert small.versions() == []
+    page = (record["folder"] / "report.html").read_text()
+    assert "Stopped: the data is not what the model expects" in page
+    assert "the moon" in page and "cannot be shown" not in page
     metrics = (small.folder / "var/metrics/pipeline.prom").read_text()
     assert 'pipeline_run_success{pipeline="plant-failures"} 0.0' in metrics
     failed = 'pipeline_stage_state{pipeline="plant-failures",stage="AnomalyGate",state="failed"}'

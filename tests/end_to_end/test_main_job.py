@@ -77,6 +77,32 @@ def test_first_run_pushes_a_version(project: Project) -> None:
     assert re.search(r"SensorExampleGen-telemetry .*readings", printed), printed
 
 
+def test_the_run_leaves_a_page_about_itself(project: Project) -> None:
+    record = project.runs[-1]
+    page = (record["folder"] / "report.html").read_text()
+    assert "Version 1 was released" in page
+    parts = re.findall(r'<section id="(\w+)">', page)
+    assert set(parts) == {
+        "stages",
+        "data",
+        "anomalies",
+        "features",
+        "training",
+        "quality",
+        "serving",
+        "lineage",
+    }
+    assert "cannot be shown" not in page
+    # The curves are drawn from the evaluation, the boxes and lines from the pipeline.
+    assert 'aria-label="ROC curve"' in page and 'aria-label="Calibration"' in page
+    assert page.count('<rect x="') > len(record["nodes"])
+    assert ["AnomalyGate", "Transform"] in record["edges"]
+    assert len(page) < 1_000_000
+    other = project.folder / "page.html"
+    assert project.call("report", record["run_id"], "--output", str(other)) == f"{other}\n"
+    assert other.read_text() == page
+
+
 def test_the_run_tells_prometheus_what_the_dashboards_ask(project: Project) -> None:
     """The services lane fills a Prometheus with the same metrics, written by such a run."""
     written = project.folder / "var/metrics/pipeline.prom"
@@ -164,6 +190,8 @@ def test_a_worse_model_is_not_pushed(project: Project) -> None:
     printed = project.call("run", "--as-of", "2025-02-28")
     assert re.search(r"not pushed, because auc 0\.\d+ is below 0\.999", printed), printed
     assert project.versions() == [1, 2]
+    page = (project.runs[-1]["folder"] / "report.html").read_text()
+    assert "The new model was not released" in page and "Version 2 still serves." in page
     project.change(evaluation={"metrics": {"auc": {"min": 0.5, "may_drop": 0.5}}})
 
 
@@ -172,6 +200,8 @@ def test_partial_run_takes_over_what_lies_before(project: Project) -> None:
     record = project.runs[-1]
     assert {"PointInTimeJoin", "Transform", "Trainer"} <= stages(record, "skipped")
     assert record["nodes"]["Evaluator"] in ("done", "cached")
+    page = (record["folder"] / "report.html").read_text()
+    assert "taken over" in page and '<section id="features">' in page
     printed = project.call("run", "--to", "Evaluatr", code=1)
     assert "did you mean 'Evaluator'?" in printed
 

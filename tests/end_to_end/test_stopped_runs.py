@@ -103,6 +103,7 @@ def test_interrupt_stops_cleanly(project: Project) -> None:
     assert process.returncode == 130, printed
     assert "Stopped." in printed
     assert json.loads((log.parent / "run.json").read_text())["state"] == "stopped"
+    assert "Stopped by hand" in (log.parent / "report.html").read_text()
     wait_until_gone(log.parent)
 
 

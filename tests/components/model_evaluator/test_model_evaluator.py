@@ -10,7 +10,7 @@ from components.model_evaluator.component import Evaluator
 from components.model_evaluator.config import eval_config
 from components.model_evaluator.executor import Executor
 from components.model_evaluator.metrics import supported_metrics
-from components.model_evaluator.report import read_evaluation
+from components.model_evaluator.report import read_evaluation, read_plots
 
 pytestmark = pytest.mark.tfx
 
@@ -198,6 +198,32 @@ def test_a_model_worse_than_the_champion_is_refused(tmp_path, data):
     assert "auc fell from" in told and "brier_score rose from" in told
     assert report["slices"][0]["baseline_metrics"]["auc"] > 0.8
 
+    plots = read_plots(str(tmp_path / "evaluation"))
+    auc = {model: _area(plots[model]["curve"]) for model in plots}
+    assert auc["candidate"] == pytest.approx(report["metrics"]["auc"], abs=0.01)
+    assert auc["champion"] == pytest.approx(report["baseline_metrics"]["auc"], abs=0.01)
+    half = plots["champion"]["curve"]["thresholds"].index(0.5)
+    counts = [values[half] for values in plots["champion"]["curve"].values()][1:]
+    assert sum(counts) == 800
+    buckets = plots["champion"]["calibration"]
+    assert sum(bucket["examples"] for bucket in buckets) == 800
+    assert 4 <= len(buckets) <= 10
+    shares = [bucket["positives"] / bucket["examples"] for bucket in buckets]
+    # The champion's answers follow the label: what it thinks likelier comes more often.
+    assert np.corrcoef(shares, [bucket["predicted"] for bucket in buckets])[0, 1] > 0.9
+    assert [part["positives"] + part["negatives"] for part in plots["champion"]["slices"]] == [
+        part["metrics"]["example_count"]
+        for name in (part["slice"] for part in plots["champion"]["slices"])
+        for part in report["slices"]
+        if part["slice"] == name
+    ]
+
+
+def _area(curve):
+    true, false = np.array(curve["true_positives"]), np.array(curve["false_positives"])
+    recall, fall_out = true / true[0], false / false[0]
+    return -np.sum(np.diff(fall_out) * (recall[1:] + recall[:-1]) / 2)
+
 
 def test_the_same_model_as_the_champion_is_blessed(tmp_path, data):
     model = save(tmp_path / "good", "score")
@@ -229,8 +255,19 @@ def test_every_metric_is_measured(tmp_path, data, task):
     if task == "multiclass":
         # The labels are integers that are no places among the classes.
         assert report["metrics"]["accuracy"] > 0.5
+        counts = read_plots(str(tmp_path / "evaluation"))["candidate"]["class_counts"]
+        assert {name for actual, predicted, _ in counts for name in (actual, predicted)} == {
+            str(name) for name in CLASSES
+        }
+        assert sum(count for *_, count in counts) == 800
+        right = sum(count for actual, predicted, count in counts if actual == predicted)
+        assert right / 800 == pytest.approx(report["metrics"]["accuracy"])
     if task == "regression":
         assert report["metrics"]["root_mean_squared_error"] == pytest.approx(0.5, abs=0.05)
+        sample = np.array(read_plots(str(tmp_path / "evaluation"))["candidate"]["answer_sample"])
+        assert sample.shape == (600, 2)
+        error = np.sqrt(np.mean((sample[:, 0] - sample[:, 1]) ** 2))
+        assert error == pytest.approx(report["metrics"]["root_mean_squared_error"], abs=0.05)
 
 
 def test_settings_reach_tfma():
@@ -239,13 +276,14 @@ def test_settings_reach_tfma():
         "binary",
         {"metrics": {"auc": {"min": 0.8, "max": 1, "may_drop": 0.01}}, "slices": [["model"]]},
     )
-    auc, count = config.metrics_specs[0].metrics
+    auc, count, *plots = config.metrics_specs[0].metrics
     assert json.loads(auc.config) == {"name": "auc"}
     (held,) = auc.per_slice_thresholds
     assert [list(spec.feature_keys) for spec in held.slicing_specs] == [[]]
     assert held.threshold.value_threshold.lower_bound.value == 0.8
     assert held.threshold.change_threshold.absolute.value == -0.01
     assert count.class_name == "ExampleCount"
+    assert [plot.class_name for plot in plots] == ["ConfusionMatrixPlot", "CalibrationPlot"]
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["model"]]
     assert config.model_specs[0].label_key == "fails"
     with pytest.raises(ValueError, match="did you mean 'auc'"):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from components.version_pusher.component import VersionPusher
-from components.version_pusher.executor import Executor, read_push
+from components.version_pusher.executor import Executor
+from components.version_pusher.report import read_push
 from pipeline.local.decision import decide
 from serving.releases import Releases
 
