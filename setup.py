@@ -56,6 +56,7 @@ setuptools.setup(
         "demo": ["README.md"],
         "pipeline.report": ["*.css", "templates/*.html"],
         "pipeline.ui": ["*.css", "templates/*.html"],
+        "pipeline.monitor": ["*.html"],
     },
     install_requires=requirements(),
     extras_require={

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "distributed": ["--steps", "20"],
     "serving_load": ["--seconds", "1", "--rounds", "1"],
     "serving_changes": ["--seconds", "20", "--folder-seconds", "10"],
+    "drift": ["--seeds", "7", "--weeks", "2", "--faults", "1"],
     "rollout": ["--kinds", "wrong", "good", "--step-seconds", "2"],
 }
 

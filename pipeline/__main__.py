@@ -29,6 +29,7 @@ _VERBS = {
     "rollout": ("pipeline.rollout:command", "Move traffic to a new version by its metrics."),
     "serve": ("pipeline.serve:command", "Serve the released versions on this machine."),
     "predict": ("pipeline.predict:command", "Ask for an entity's prediction, or for many."),
+    "monitor": ("pipeline.monitor.command:command", "Compare what is served with training."),
     "compile": (
         "pipeline.kubeflow.command:command",
         "Compile the pipeline for Kubeflow or Vertex AI.",

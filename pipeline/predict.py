@@ -206,7 +206,9 @@ def _range(
 
 def _client(make: Any, server: str, settings: Settings, timeout: float) -> Any:
     try:
-        return make(server, settings.serving.model, timeout=timeout)
+        spine = settings.spine_source
+        observed = (spine.entity, spine.time)
+        return make(server, settings.serving.model, timeout=timeout, observed=observed)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--server") from None
 

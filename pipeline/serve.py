@@ -18,7 +18,8 @@ from serving.server.options import CONTEXT, Options, OptionsError, server_option
 def command(settings_path: str, **values: object) -> None:
     """Serve the model's released versions on TensorFlow Serving's gRPC and REST APIs.
 
-    Without flags it serves the settings' model as its release record says, and follows the record.
+    Without flags it serves the settings' model as its release record says, and follows the record;
+    serving.sampling says which requests it keeps.
     The flags are those of tensorflow_model_server where it has them.
     """
     console = Console()
@@ -36,6 +37,16 @@ def _released(options: Options, settings_path: str) -> Options:
     serving = load_settings(pathlib.Path(settings_path)).serving
     if not pathlib.Path(serving.model_directory).is_dir():
         raise OptionsError(f"No version in {serving.model_directory} yet: python -m pipeline run")
+    if (sampling := serving.sampling) and not options.sample_directory:
+        options = dataclasses.replace(
+            options,
+            sample_directory=sampling.directory,
+            sample_rate=sampling.rate,
+            sample_per_second=sampling.per_second,
+            sample_days=sampling.days,
+            sample_megabytes=sampling.megabytes,
+            sample_drop=",".join(sampling.drop),
+        )
     return dataclasses.replace(
         options,
         model_name=serving.model,

@@ -13,6 +13,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.ingest import examples, tfrecord
+from components.serving_gate import predictions
 from components.serving_gate.gate import Verdict, examine
 from components.serving_gate.settings import BLESSED, NOT_BLESSED, GateSettings
 from serving.folders import copy_tree, write_atomically
@@ -61,11 +62,13 @@ class Executor(base_executor.BaseExecutor):
         files = examples.split_files(
             artifact_utils.get_single_uri(input_dict["examples"]), EVALUATED
         )
-        records = list(itertools.islice(tfrecord.read_records(files), settings.examples))
+        records = list(itertools.islice(tfrecord.read_records(files), predictions.ROWS))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         work = Path(tempfile.mkdtemp(prefix="serving-gate-"))
         try:
-            verdict = examine(Path(model), records, settings, work)
+            verdict = examine(Path(model), records[: settings.examples], settings, work)
+            if verdict.blessed:
+                predictions.keep(Path(model), records, work / "models/1")
             write(verdict, work / "models/1", settings, Path(blessing.uri))
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -86,6 +86,11 @@ METRICS = (
     Metric("pipeline_version_serving", "The version that serves after the run; 0 if none."),
     Metric("pipeline_drift_distance", "How far a feature moved.", ("feature", "kind")),
     Metric("pipeline_drift_threshold", "How far it may.", ("feature", "kind")),
+    Metric("pipeline_monitor_timestamp_seconds", "When what is served was last looked at."),
+    Metric(
+        "pipeline_monitor_window_seconds", "How long the stretch was; the next look is due then."
+    ),
+    Metric("pipeline_monitor_examples", "How many served examples that look was at."),
     Metric("training_info", "1; how the model was trained.", ("strategy", "precision")),
     Metric("training_duration_seconds", "Wall time of all epochs."),
     Metric("training_epochs", "Epochs trained."),

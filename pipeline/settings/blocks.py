@@ -19,6 +19,7 @@ from pipeline.settings.fields import (
     Text,
     Workers,
 )
+from pipeline.settings.sampling import Sampling
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -152,7 +153,7 @@ class Serving(pydantic.BaseModel):
     ``model`` is what the served model is called; the project's name where it is left out. ``gate``
     says how a candidate is put under load; ``latency_p99_ms`` is what it must keep to then. A
     pushed version serves ``at_once``, or waits as a ``canary`` for `python -m pipeline rollout`,
-    which tries it as ``canary`` says.
+    which tries it as ``canary`` says. ``sampling`` has the server keep some of what it is asked.
     """
 
     model_config = FROZEN
@@ -164,6 +165,7 @@ class Serving(pydantic.BaseModel):
     rollout: Literal["at_once", "canary"] = "at_once"
     canary: Canary = Canary()
     gate: ServingBudget = ServingBudget()
+    sampling: Sampling | None = None
 
     @property
     def model_directory(self) -> str:

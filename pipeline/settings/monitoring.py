@@ -1,4 +1,4 @@
-"""What stands under ``monitoring:``: where a run's metrics go."""
+"""What stands under ``monitoring:``: where metrics go, and what is watched."""
 
 import urllib.parse
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import pydantic
 
 from components.ingest.durations import Duration, parse_duration
+from pipeline.settings.drift import Drift
 from pipeline.settings.fields import FROZEN, Positive, Text
 
 
@@ -19,6 +20,7 @@ class Monitoring(pydantic.BaseModel):
       push_seconds: how long it may take to answer.
       success_within: a run that ends well is due so long after the last one that did; the alert
         PipelineOverdue fires later.
+      drift: how far what is served may move.
     """
 
     model_config = FROZEN
@@ -27,6 +29,7 @@ class Monitoring(pydantic.BaseModel):
     pushgateway: Text | None = None
     push_seconds: Annotated[Positive, pydantic.Field(le=60)] = 3.0
     success_within: Duration = parse_duration("26h")
+    drift: Drift = Drift()
 
     @pydantic.field_validator("textfile")
     @classmethod

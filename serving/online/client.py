@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from serving.online.columns import request_columns
 from serving.online.errors import PredictionError
+from serving.online.observation import HEADER, observation
 from serving.online.rest import RestTransport, predict_body
 from serving.online.transport import Signature, Target, Transport
 
@@ -55,6 +56,8 @@ class PredictionClient:
       label: such as ``stable``.
       timeout: seconds for one call, all attempts together.
       attempts: how often to try at most.
+      observed: the spine's columns of the entity and the time; with them a server that keeps
+        requests knows what each is about.
 
     Raises:
       ValueError: if the address is none.
@@ -69,10 +72,12 @@ class PredictionClient:
         label: str | None = None,
         timeout: float = 5.0,
         attempts: int = 4,
+        observed: tuple[str, str] | None = None,
     ) -> None:
         self._target = Target(model, version, label)
         self._timeout = timeout
         self._attempts = attempts
+        self._observed = observed
         self._transport = _transport(server)
         self._signature: tuple[float, Signature] | None = None
 
@@ -135,11 +140,12 @@ class PredictionClient:
         signature = self._known_signature(deadline)
         columns = request_columns(table, signature.inputs)
         request_id = uuid.uuid4().hex
+        headers = {"x-request-id": request_id}
+        if self._observed and (told := observation(table, *self._observed)):
+            headers[HEADER] = told
         version, outputs = self._tried(
             deadline,
-            lambda left: self._transport.predict(
-                self._target, signature, columns, left, request_id
-            ),
+            lambda left: self._transport.predict(self._target, signature, columns, left, headers),
         )
         return Prediction(version, outputs, request_id)
 

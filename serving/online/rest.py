@@ -70,12 +70,12 @@ class RestTransport:
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
-        request_id: str,
+        headers: Mapping[str, str],
     ) -> tuple[int, dict[str, np.ndarray]]:
         """As ``Transport.predict``."""
         path = _path(Target(target.model, signature.version))
         body = predict_body(target.signature, columns)
-        answer = self._call("POST", f"{path}:predict", body.encode(), timeout, request_id)
+        answer = self._call("POST", f"{path}:predict", body.encode(), timeout, headers)
         outputs = answer.get("outputs")
         if len(signature.outputs) == 1:
             # A single output comes without its name.
@@ -96,11 +96,14 @@ class RestTransport:
             connection.close()
 
     def _call(
-        self, method: str, path: str, body: bytes | None, timeout: float, request_id: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        timeout: float,
+        more: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        if request_id:
-            headers["X-Request-ID"] = request_id
+        headers = {"Content-Type": "application/json", **(more or {})}
         status, text = self._send(method, f"{self._base}{path}", body, headers, timeout)
         try:
             answer = json.loads(text)

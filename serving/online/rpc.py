@@ -70,7 +70,7 @@ class RpcTransport:
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
-        request_id: str,
+        headers: Mapping[str, str],
     ) -> tuple[int, dict[str, np.ndarray]]:
         """As ``Transport.predict``."""
         request = predict_pb2.PredictRequest()
@@ -80,9 +80,7 @@ class RpcTransport:
             dtype = types_pb2.DataType.Value(signature.inputs[name])
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype, values.shape))
         try:
-            answer = self._stub.Predict(
-                request, timeout=timeout, metadata=[("x-request-id", request_id)]
-            )
+            answer = self._stub.Predict(request, timeout=timeout, metadata=list(headers.items()))
         except grpc.RpcError as error:
             raise _told(error) from None
         outputs = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}

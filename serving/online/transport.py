@@ -52,11 +52,12 @@ class Transport(Protocol):
         signature: Signature,
         columns: Mapping[str, np.ndarray],
         timeout: float,
-        request_id: str,
+        headers: Mapping[str, str],
     ) -> tuple[int, dict[str, np.ndarray]]:
         """Asks for a prediction: the version that gave it, and the outputs.
 
-        ``request_id`` goes along as ``x-request-id``; servers and proxies log it.
+        ``headers`` go along, or as gRPC's metadata: ``x-request-id``, which servers and proxies
+        log, and ``x-observation``.
 
         Raises:
           PredictionError: whatever the server, or the way there, answers instead.

@@ -7,6 +7,7 @@
         assets.extra/release.json  where it came from
         assets.extra/statistics/   statistics of the examples that it was trained on
         assets.extra/schema.pbtxt  and their schema
+        assets.extra/predictions.parquet  what it answered for the evaluation split
       releases.json                each version's state, and who changed that when and why
       .lock  .push  .staging-*  .pruned-*   never versions: TensorFlow Serving takes only numbers
 
@@ -30,6 +31,7 @@ from serving.releases.store import Hook
 from serving.releases.versions import (
     EXTRA,
     NONE,
+    PREDICTIONS,
     RELEASE,
     SCHEMA,
     STATISTICS,
@@ -44,6 +46,7 @@ __all__ = [
     "EXTRA",
     "FOUND",
     "NONE",
+    "PREDICTIONS",
     "QUARANTINED",
     "RELEASE",
     "RETIRED",

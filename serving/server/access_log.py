@@ -13,6 +13,7 @@ import orjson
 from observability.records import time_text
 from observability.trace import trace_of_header
 from serving.server.core import Answer, Core
+from serving.server.prediction_logs import Exchange
 from serving.server.request_spans import RequestSpans
 
 _QUEUED = 100_000
@@ -38,6 +39,9 @@ class Entry:
       request_id: the header ``x-request-id``, at most 128 characters.
       traceparent: the header, as it came.
       run_id: the pipeline run that made the version.
+      observation: of the header ``x-observation``, what the rows are about; see
+        ``prediction_logs``.
+      exchange: what was asked and answered, until the sampler has had it.
     """
 
     api: str
@@ -51,13 +55,16 @@ class Entry:
     request_id: str = ""
     traceparent: str = ""
     run_id: str = ""
+    observation: str = ""
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         """Cuts what a client may have made too long."""
         self.request_id = self.request_id[:_ID]
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer, exchange: Exchange) -> None:
         """Takes from an answer what made it."""
+        self.exchange = exchange
         self.version, self.signature = answer.version, answer.signature
         self.run_id = answer.run_id
 
@@ -136,13 +143,16 @@ class AccessLog:
 
 
 def record(core: Core, access_log: AccessLog, at: float, entry: Entry) -> None:
-    """Counts a request in the metrics, if it was to a model's function, and logs it."""
+    """Counts a request in the metrics, if it was to a model's function, keeps and logs it."""
     if entry.method in _COUNTED:
         # What was not found has no version, and must not make a time series a number tried.
         version = None if entry.status == "NOT_FOUND" else entry.version
         core.metrics.observe_request(
             entry.model, version, entry.status, entry.seconds, entry.api, entry.method
         )
+    if core.sampler is not None:
+        core.sampler.offer(at, entry)
+    entry.exchange = None
     access_log.add(at, entry)
 
 

@@ -20,6 +20,7 @@ from serving.server.catalog import Catalog, Target
 from serving.server.config_files import check_models
 from serving.server.errors import ServingError
 from serving.server.metrics import Metrics
+from serving.server.sampling import Sampler, Sampling
 from serving.server.servable import Servable, check_inputs
 from serving.server.signatures import DEFAULT, Signature
 from serving.server.versions import END
@@ -54,6 +55,7 @@ class Core:
       traffic: by model, how requests without a version are split; None where it says nothing.
       served: by model, the versions to hold where ``traffic`` decides, newest first or not.
       registry: for metrics.
+      sampling: which requests are kept; None for none.
 
     Raises:
       ValueError: if the configuration breaks a rule.
@@ -74,9 +76,11 @@ class Core:
         traffic: Callable[[str], Traffic | None] | None = None,
         served: Callable[[str], Sequence[int]] | None = None,
         registry: prometheus_client.CollectorRegistry | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         check_models(config)
         self.metrics = Metrics(registry)
+        self.sampler = Sampler(sampling, self.metrics.registry) if sampling else None
         self._config = config
         self._catalog = Catalog(
             functools.partial(Servable, intra_threads=intra_threads, inter_threads=inter_threads),
@@ -233,6 +237,8 @@ class Core:
     async def stop(self) -> None:
         """Unloads everything."""
         await self._catalog.close()
+        if self.sampler is not None:
+            self.sampler.close()
         for scheduler in list(self._schedulers.values()):
             scheduler.close()
 

@@ -26,6 +26,7 @@ from serving.server.core import Answer, Core, Target
 from serving.server.errors import ServingError
 from serving.server.example_methods import classify, regress
 from serving.server.json_text import invalid
+from serving.server.prediction_logs import Exchange
 from serving.server.tensor_protos import to_array, to_proto
 
 _SIGNATURE_DEF = "signature_def"
@@ -74,6 +75,7 @@ class Calls:
             method,
             request_id=str(metadata.get("x-request-id", "")),
             traceparent=str(metadata.get("traceparent", "")),
+            observation=str(metadata.get("x-observation", "")),
         )
         spec = getattr(request, "model_spec", None)
         if spec is not None:
@@ -129,7 +131,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
             for name, array in answer.outputs.items():
                 response.outputs[name].CopyFrom(to_proto(array))
-            _tell(answer, response.model_spec, entry)
+            _tell(answer, response.model_spec, entry, Exchange(inputs, answer.outputs))
         return response
 
     async def Classify(  # noqa: N802
@@ -145,7 +147,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
             response.result.CopyFrom(result)
             entry.rows = len(result.classifications)
-            _tell(answer, response.model_spec, entry)
+            _tell(answer, response.model_spec, entry, Exchange(request.input, result))
         return response
 
     async def Regress(  # noqa: N802
@@ -159,7 +161,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
             response.result.CopyFrom(result)
             entry.rows = len(result.regressions)
-            _tell(answer, response.model_spec, entry)
+            _tell(answer, response.model_spec, entry, Exchange(request.input, result))
         return response
 
     async def GetModelMetadata(  # noqa: N802
@@ -255,11 +257,11 @@ def _target(request: Any) -> Target:
     )
 
 
-def _tell(answer: Answer, spec: model_pb2.ModelSpec, entry: Entry) -> None:
+def _tell(answer: Answer, spec: model_pb2.ModelSpec, entry: Entry, exchange: Exchange) -> None:
     """Says which model, version and signature answered."""
     spec.name, spec.signature_name = answer.model, answer.signature
     spec.version.value = answer.version
-    entry.answered(answer)
+    entry.answered(answer, exchange)
 
 
 def _deadline(context: grpc.aio.ServicerContext) -> float | None:

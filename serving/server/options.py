@@ -47,6 +47,12 @@ class Options:
       access_log: a file; "-" for standard error; "" for none.
       log_format: of what the server says besides, on standard error: ``text`` for people, ``json``
         for what collects logs.
+      sample_directory: where requests and answers are kept; "" keeps none. See ``sampling``.
+      sample_rate: the share of requests that is kept.
+      sample_per_second: examples a second at most.
+      sample_days: after how many days they go.
+      sample_megabytes: how much they may take.
+      sample_drop: names, with commas between, of columns that are never written.
       ready_file: gets the ports as JSON once they listen.
       grace_seconds: how long requests under way may take after SIGTERM.
       end_with_parent: the process that started this one, to end when it is gone; 0 to stay.
@@ -71,6 +77,12 @@ class Options:
     body_seconds: float = 30.0
     access_log: str = ""
     log_format: Literal["text", "json"] = "text"
+    sample_directory: str = ""
+    sample_rate: float = 0.1
+    sample_per_second: float = 10.0
+    sample_days: float = 30.0
+    sample_megabytes: float = 1_000.0
+    sample_drop: str = ""
     ready_file: str = ""
     grace_seconds: float = 15.0
     end_with_parent: int = 0
@@ -96,6 +108,12 @@ _HELP = {
     "body_seconds": "Time for a request's body to arrive.",
     "access_log": "File for one JSON line a request; - for standard error.",
     "log_format": "How the server's own log is written, to standard error.",
+    "sample_directory": "Folder that keeps some requests and answers; none without it.",
+    "sample_rate": "The share of requests that is kept.",
+    "sample_per_second": "Keep so many examples a second at most.",
+    "sample_days": "Remove what was kept after so many days.",
+    "sample_megabytes": "Remove the oldest beyond so many MB.",
+    "sample_drop": "Columns that are never written, with commas between.",
     "ready_file": "File that gets the ports as JSON once they listen.",
     "grace_seconds": "Time for requests under way after SIGTERM.",
     "end_with_parent": "Process that started this one: end when it is gone.",

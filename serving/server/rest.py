@@ -19,6 +19,7 @@ from serving.server.errors import HTTP_STATUS, ServingError
 from serving.server.example_methods import classify, regress
 from serving.server.json_text import invalid, parse_object
 from serving.server.limits import Limits, TooLargeError, discard_body, read_body
+from serving.server.prediction_logs import Exchange
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -76,6 +77,7 @@ class RestApi:
             "REST",
             request_id=_header(scope, b"x-request-id"),
             traceparent=_header(scope, b"traceparent"),
+            observation=_header(scope, b"x-observation"),
         )
         close = False
         try:
@@ -129,11 +131,12 @@ class RestApi:
             answer, classes = await classify(self._core, target, examples, deadline)
             written = json_answers.write_classification(classes)
             entry.rows = len(classes.classifications)
+            entry.answered(answer, Exchange(examples, classes))
         else:
             answer, numbers = await regress(self._core, target, examples, deadline)
             written = json_answers.write_regression(numbers)
             entry.rows = len(numbers.regressions)
-        entry.answered(answer)
+            entry.answered(answer, Exchange(examples, numbers))
         return written
 
     async def _predict(
@@ -147,7 +150,7 @@ class RestApi:
         first = next(iter(body.inputs.values()))
         entry.rows = len(first) if first.ndim else 1
         answer = await self._core.predict(target, body.inputs, deadline=deadline)
-        entry.answered(answer)
+        entry.answered(answer, Exchange(body.inputs, answer.outputs))
         return json_answers.write_predict(answer.outputs, body.rows)
 
     def _info(self, target: Target, entry: Entry) -> bytes:

@@ -20,6 +20,7 @@ from serving.server.core import Core
 from serving.server.errors import ServingError
 from serving.server.following import Following
 from serving.server.options import METRICS_PATH, Options, OptionsError
+from serving.server.sampling import Sampling
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def make_core(options: Options) -> Core:
         poll_seconds=options.file_system_poll_wait_seconds,
         traffic=traffic,
         served=served,
+        sampling=_sampling(options),
     )
 
 
@@ -98,6 +100,27 @@ def _models(options: Options) -> model_server_config_pb2.ModelServerConfig:
         model_platform="tensorflow",
     )
     return config
+
+
+def _sampling(options: Options) -> Sampling | None:
+    if not options.sample_directory:
+        return None
+    try:
+        # Personal data may be in it.
+        Path(options.sample_directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionsError(
+            f"--sample-directory {options.sample_directory} cannot be used: {error.strerror}. "
+            "Name a folder that this user may write"
+        ) from None
+    return Sampling(
+        options.sample_directory,
+        options.sample_rate,
+        options.sample_per_second,
+        options.sample_days,
+        options.sample_megabytes,
+        frozenset(filter(None, map(str.strip, options.sample_drop.split(",")))),
+    )
 
 
 def _batching(options: Options) -> BatchingParameters | None:

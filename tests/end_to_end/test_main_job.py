@@ -9,6 +9,7 @@ import sys
 import time
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -160,6 +161,17 @@ def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) 
     log = project.folder / "var/runs" / answered["run_id"] / "log.jsonl"
     lines = records.read(log.read_text().splitlines())
     assert {"SqlExampleGen-observations", "Trainer"} <= {line.get("node") for line in lines}
+
+
+def test_what_was_served_is_looked_at(project: Project) -> None:
+    """The server that answered above kept the request, and the release what to compare it with."""
+    printed = project.call("monitor", "--json")
+    seen = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
+    assert (seen["requests"], seen["examples"], seen["version"]) == (1, 1, 1)
+    assert seen["state"] == "too few"
+    assert not any("x-observation" in note for note in seen["notes"])
+    answers = project.model_folder / "1/assets.extra/predictions.parquet"
+    assert pq.read_table(answers).column_names == ["classes", "probabilities"]
 
 
 def test_second_run_is_cached_and_pushes_nothing_new(project: Project) -> None:

@@ -304,10 +304,13 @@ DATA = Dashboard(
             "Drift",
             "none",
             {
-                "{{feature}} {{kind}}": f"pipeline_drift_distance{_RUN}",
-                "{{feature}} {{kind}} allowed": f"pipeline_drift_threshold{_RUN}",
+                "{{feature}} {{kind}}": (
+                    f"topk(10, pipeline_drift_distance{_RUN} / pipeline_drift_threshold{_RUN})"
+                ),
             },
+            "The ten that moved furthest, as a part of what they may: above 1 something moved. "
             "Written by python -m pipeline monitor.",
+            thresholds=((1, "red"),),
         ),
     ),
 )

@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from tfx import types
@@ -11,8 +13,10 @@ from tfx.types import standard_artifacts
 from components.ingest import examples
 from components.serving_gate.component import ServingGate
 from components.serving_gate.executor import Executor
+from components.serving_gate.predictions import answer_table
 from components.serving_gate.settings import GateSettings
-from tests.components.serving_gate.models import Halves, records
+from serving.releases import PREDICTIONS
+from tests.components.serving_gate.models import ROWS, Halves, records
 
 pytestmark = pytest.mark.tfx
 SETTINGS = GateSettings(model="plant", rate=20, seconds=1, examples=10, latency_p99_ms=1_000)
@@ -51,4 +55,24 @@ def test_executor_blesses(tmp_path: pathlib.Path) -> None:
     assert report["blessed"], report
     assert report["measured"]["checked"] == 30
     assert blessing.get_int_custom_property("blessed") == 1
-    assert (tmp_path / "blessing/stored_model/saved_model.pb").exists()
+    stored = tmp_path / "blessing/stored_model"
+    assert (stored / "saved_model.pb").exists()
+    # Answers for all of the split, beyond the examples that were compared.
+    answers = pq.read_table(stored / PREDICTIONS)["predictions"].to_pylist()
+    x = np.linspace(-3, 3, ROWS)
+    halves = [2.0 if i % 7 == 0 else v / 2 + 2 for i, v in enumerate(x)]
+    assert answers == pytest.approx(halves, rel=1e-5)
+
+
+def test_answers_of_any_shape_are_columns() -> None:
+    table = answer_table(
+        {
+            "probabilities": np.array([[0.25, 0.75]], np.float32),
+            "classes": np.array([b"a"], object),
+            "all_classes": np.array([[b"a", b"b"]], object),
+            "score": np.array([[1.5]]),
+        }
+    )
+    assert table.to_pylist() == [
+        {"classes": b"a", "probabilities_0": 0.25, "probabilities_1": 0.75, "score": 1.5}
+    ]
