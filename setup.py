@@ -61,7 +61,7 @@ setuptools.setup(
     install_requires=requirements(),
     extras_require={
         extra: named(ROOT / "requirements" / f"{extra}.in")
-        for extra in ("mlflow", "stores", "streams")
+        for extra in ("bigquery", "mlflow", "snowflake", "stores", "streams")
     },
     entry_points={"console_scripts": ["pipeline = pipeline.__main__:main"]},
 )

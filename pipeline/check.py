@@ -13,7 +13,10 @@ from rich.table import Table
 
 from components.ingest.durations import format_duration, format_instant
 from components.ingest.errors import DataError
-from components.ingest.sources import SensorSource, Source, SqlSource
+from components.ingest.kinds import AnySource
+from components.ingest.plan import FAR_FUTURE, Times
+from components.ingest.source import RowSource
+from components.ingest.sources import SensorSource
 from components.ingest.split import DataWindow, EntitySplit, data_window
 from pipeline.settings import Settings, SettingsError, load_settings
 from pipeline.settings.features import expand, near
@@ -140,31 +143,26 @@ def _try_source(settings: Settings, name: str, window: DataWindow | None, consol
     return True
 
 
-def _look(settings: Settings, name: str, source: Source, window: DataWindow | None) -> Look:
+def _look(settings: Settings, name: str, source: AnySource, window: DataWindow | None) -> Look:
     """Reads a source's first rows.
 
     Raises:
       DataError: if it cannot be read, or lacks a column that the settings name.
     """
-    if isinstance(source, SqlSource):
-        from components.ingest import sql
-        from components.ingest.sql.bind import FAR_FUTURE, Times
-        from components.ingest.sql.connect import database_url
-
+    if isinstance(source, RowSource):
         spine = name == settings.spine
         times = Times(0, FAR_FUTURE, FAR_FUTURE)
         if window is not None:
             begin = window.begin - (0 if spine else source.lookback)
             times = Times(begin, window.end, window.as_of)
-        first = sql.preview(name, source, times, ROWS)
-        place = database_url(name, source).render_as_string(hide_password=True)
+        first = source.preview(name, times, ROWS)
         columns = {c: (k, _first_value(first.table, c, k)) for c, k in first.types.items()}
         if spine:
             _needs(name, "label.name", settings.label.name, columns)
         for index, event_window in enumerate(source.windows):
             for column in event_window.aggregate:
                 _needs(name, f"sources.{name}.windows[{index}].aggregate", column, columns)
-        return Look(place, columns, _sql_uses(settings, source, spine))
+        return Look(source.place(name), columns, _row_uses(settings, source, spine))
 
     from components.ingest.sensor.preview import preview
 
@@ -189,12 +187,12 @@ def _needs(name: str, setting: str, column: str, columns: dict[str, Any]) -> Non
         raise DataError(
             name,
             f"column {column!r}",
-            f"the query doesn't give it{near(column, columns)}",
-            f"It gives {', '.join(columns)}. Mend the query or {setting}",
+            f"the source doesn't give it{near(column, columns)}",
+            f"It gives {', '.join(columns)}. Mend the source or {setting}",
         )
 
 
-def _sql_uses(settings: Settings, source: SqlSource, spine: bool) -> dict[str, str]:
+def _row_uses(settings: Settings, source: RowSource, spine: bool) -> dict[str, str]:
     used: dict[str, str] = {}
     for window in source.windows:
         for column, aggregates in window.aggregate.items():

@@ -20,13 +20,14 @@ from components.champion.component import Champion
 from components.curated_schema.component import CuratedSchema
 from components.distributed_trainer.component import Trainer
 from components.ingest.durations import format_duration
-from components.ingest.sources import SqlSource
+from components.ingest.sources import SensorSource
 from components.model_evaluator.component import Evaluator
 from components.model_evaluator.config import eval_config
 from components.point_in_time_join.component import PointInTimeJoin
 from components.sensor_example_gen.component import SensorExampleGen
 from components.serving_gate.component import ServingGate
 from components.sql_example_gen.component import SqlExampleGen
+from components.store_example_gen.component import StoreExampleGen
 from components.tuner.component import Tuner
 from components.version_pusher.component import VersionPusher
 from pipeline import fingerprint
@@ -238,8 +239,9 @@ def _example_gen(
         "watermark": inputs.watermarks[name],
     }
     node_id = example_gen_id(settings, name)
-    if isinstance(source, SqlSource):
-        code = fingerprint.component("sql_example_gen")
-        return SqlExampleGen(**what, spine=int(name == settings.spine), code=code).with_id(node_id)
-    code = fingerprint.component("sensor_example_gen")
-    return SensorExampleGen(**what, code=code).with_id(node_id)
+    if isinstance(source, SensorSource):
+        code = fingerprint.component("sensor_example_gen")
+        return SensorExampleGen(**what, code=code).with_id(node_id)
+    reader = SqlExampleGen if source.kind == "sql" else StoreExampleGen
+    code = fingerprint.rows(type(source))
+    return reader(**what, spine=int(name == settings.spine), code=code).with_id(node_id)

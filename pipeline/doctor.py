@@ -194,7 +194,6 @@ def _gpu() -> Finding:
 
 
 def _settings(path: pathlib.Path, ask: bool) -> Iterator[Finding]:
-    from components.ingest.sources import SqlSource
     from pipeline.settings import SettingsError, load_settings
 
     try:
@@ -206,19 +205,16 @@ def _settings(path: pathlib.Path, ask: bool) -> Iterator[Finding]:
     if ask and settings.registry is not None:
         yield registry(settings.serving.model_directory, settings.registry.model_dump())
     for name, source in settings.sources.items():
-        if not isinstance(source, SqlSource) or source.url_env is None:
-            continue
-        if source.url_env in os.environ:
-            yield Finding(name, "ok", f"{source.url_env} is set")
-        elif source.url is not None:
-            yield Finding(name, "ok", f"{source.url_env} is not set: uses {source.url}")
-        else:
-            yield Finding(
-                name,
-                "lacks",
-                f"{source.url_env} is not set",
-                f"export {source.url_env}=postgresql://user:password@host/database",
-            )
+        for variable in source.variables:
+            url = getattr(source, "url", None)
+            if variable in os.environ:
+                yield Finding(name, "ok", f"{variable} is set")
+            elif url is not None:
+                yield Finding(name, "ok", f"{variable} is not set: uses {url}")
+            else:
+                example = "postgresql://user:password@host/database"
+                mend = f"export {variable}={example if source.kind == 'sql' else '…'}"
+                yield Finding(name, "lacks", f"{variable} is not set", mend)
 
 
 def registry(folder: str, settings: Mapping[str, Any]) -> Finding:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -34,6 +35,14 @@ def code(*folders: str) -> str:
 def component(folder: str, *also: str) -> str:
     """Fingerprint of a component: its folder, what the ExampleGens share, and what else it uses."""
     return code(f"components/{folder}", "components/ingest", *also)
+
+
+def rows(source: type) -> str:
+    """Fingerprint of how a source of rows is read, with the module of a class that is not ours."""
+    ours = component("sql_example_gen")
+    if source.__module__.startswith("components."):
+        return ours
+    return text(f"{ours}:{text(pathlib.Path(inspect.getfile(source)).read_bytes())}")
 
 
 def text(content: str | bytes) -> str:

@@ -3,8 +3,6 @@
 import difflib
 from typing import TYPE_CHECKING
 
-from components.ingest.sources import SqlSource
-
 if TYPE_CHECKING:
     # Settings ask this module for the names that kubeflow.nodes may use.
     from pipeline.settings.models import Settings
@@ -28,8 +26,8 @@ RELEASING = ("Champion", "VersionPusher")
 
 def example_gen_id(settings: "Settings", source: str) -> str:
     """The name of the stage that reads a source."""
-    is_sql = isinstance(settings.sources[source], SqlSource)
-    return f"{'SqlExampleGen' if is_sql else 'SensorExampleGen'}-{source}"
+    readers = {"sql": "SqlExampleGen", "sensor": "SensorExampleGen"}
+    return f"{readers.get(settings.sources[source].kind, 'StoreExampleGen')}-{source}"
 
 
 def node_ids(settings: "Settings") -> list[str]:

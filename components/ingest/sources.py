@@ -6,80 +6,48 @@ variable that holds its URL.
 """
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration, SignedDuration, format_duration
+from components.ingest.durations import Duration, SignedDuration
+from components.ingest.plan import Column, Plan, Preview, Times
+from components.ingest.source import (
+    FROZEN,
+    Name,
+    Partitions,
+    RowSource,
+    Source,
+    Variable,
+    check_zone,
+)
 
-Aggregate = Literal["count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "age"]
-"""What a window can tell of the values that fall into it; ``age`` is hours since the last one."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SensorAggregate = Literal[
     "count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "age", "missing"
 ]
 """As Aggregate; ``missing`` is the share of the expected readings that did not come, 0 to 1."""
 
-ColumnType = Literal["int", "float", "bool", "text", "bytes", "time"]
-
-_FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
 _SECRET = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
-Name = Annotated[str, pydantic.Field(min_length=1)]
 
 
-class Partitions(pydantic.BaseModel):
-    """How a query is cut into parts that are read side by side."""
-
-    model_config = _FROZEN
-
-    column: Name
-    count: Annotated[int, pydantic.Field(ge=1, le=1024)]
-
-
-class EventWindow(pydantic.BaseModel):
-    """Aggregates over the events of the last ``size`` before each observation."""
-
-    model_config = _FROZEN
-
-    size: Duration
-    aggregate: Annotated[dict[Name, list[Aggregate]], pydantic.Field(min_length=1)]
-
-    def features(self) -> list[str]:
-        """Names of the columns it makes, without the source's prefix."""
-        size = format_duration(self.size)
-        return [f"{c}_{a}_{size}" for c, aggregates in self.aggregate.items() for a in aggregates]
-
-
-class SqlSource(pydantic.BaseModel):
+class SqlSource(RowSource):
     """Rows of a SQL query.
 
     ``:begin``, ``:end`` and ``:as_of`` are bound as parameters; they arrive in the type the
     database compares its times with (``time_type``).
     """
 
-    model_config = _FROZEN
-
     kind: Literal["sql"]
     query: Name
-    entity: Name
-    time: Name
-    known_at: Name | None = None
-    url_env: Name | None = None
+    url_env: Variable | None = None
     url: Name | None = None
-    timezone: Name = "UTC"
-    time_unit: Literal["s", "ms", "us"] | None = None
-    types: dict[Name, ColumnType] = {}
     partitions: Partitions | None = None
-    batch_rows: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10_000
     watermark: Name | None = None
     connect_attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
-    windows: list[EventWindow] = []
-    tolerance: Duration | None = None
-
-    @pydantic.field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, value: str) -> str:
-        return _check_zone(value)
 
     @pydantic.field_validator("url")
     @classmethod
@@ -103,20 +71,42 @@ class SqlSource(pydantic.BaseModel):
             )
         return value
 
-    @pydantic.field_validator("url_env")
-    @classmethod
-    def _url_env_is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            raise ValueError(
-                "expected the name of an environment variable such as 'PLANT_DB_URL', not what it "
-                "holds"
-            )
-        return value
+    # Imported in the methods: SQLAlchemy takes longer than all the rest of the settings.
 
-    @property
-    def lookback(self) -> int:
-        """How far before the first observation rows are needed, microseconds."""
-        return max([w.size for w in self.windows] + [self.tolerance or 0])
+    def place(self, name: str) -> str:
+        """The database's URL without its password."""
+        from components.ingest.sql.connect import database_url
+
+        return database_url(name, self).render_as_string(hide_password=True)
+
+    def fingerprint(self, name: str, as_of: int) -> str:
+        """See ``sql.watermark``."""
+        from components.ingest import sql
+        from components.ingest.sql.connect import connected
+
+        with connected(name, self):
+            pass  # A watermark of a file's size would not find out that it is no database.
+        return sql.watermark(name, self, as_of)
+
+    def plan(self, name: str, times: Times) -> Plan:
+        """See ``sql.plan``."""
+        from components.ingest import sql
+
+        return sql.plan(name, self, times)
+
+    def read(
+        self, name: str, times: Times, columns: Sequence[Column], partition: Any
+    ) -> "Iterator[pa.RecordBatch]":
+        """See ``sql.read_partition``."""
+        from components.ingest import sql
+
+        return sql.read_partition(name, self, times, columns, partition)
+
+    def preview(self, name: str, times: Times, rows: int = 20) -> Preview:
+        """See ``sql.preview``."""
+        from components.ingest import sql
+
+        return sql.preview(name, self, times, rows)
 
 
 class Channel(pydantic.BaseModel):
@@ -127,7 +117,7 @@ class Channel(pydantic.BaseModel):
     are converted. ``stuck`` is how long a value may stay exactly the same before it is rejected.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     column: Name | None = None
     range: tuple[float, float] | None = None
@@ -171,7 +161,7 @@ class SensorTime(pydantic.BaseModel):
     then estimated against ``received_at``, the clock of the machine that collects.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     column: Name
     timezone: Name = "UTC"
@@ -182,7 +172,7 @@ class SensorTime(pydantic.BaseModel):
     @pydantic.field_validator("timezone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
-        return _check_zone(value)
+        return check_zone(value)
 
     @pydantic.field_validator("offsets", mode="before")
     @classmethod
@@ -217,7 +207,7 @@ class SensorWindow(pydantic.BaseModel):
     for all channels, or a list by channel.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     size: Duration
     every: Duration | None = None
@@ -235,7 +225,7 @@ class SensorWindow(pydantic.BaseModel):
         return list(self.aggregate)
 
 
-class SensorSource(pydantic.BaseModel):
+class SensorSource(Source):
     """Readings in files: ``path`` is a glob or several; ``**`` crosses folders.
 
     In a ``wide`` file a row holds a column a channel; in a ``long`` one a row is one reading, its
@@ -248,15 +238,12 @@ class SensorSource(pydantic.BaseModel):
     end. Times between two readings above ``max_gap`` are reported as gaps.
     """
 
-    model_config = _FROZEN
-
     kind: Literal["sensor"]
     path: Name | Annotated[list[Name], pydantic.Field(min_length=1)]
     format: Literal["auto", "jsonl", "csv", "parquet"] = "auto"
     layout: Literal["wide", "long"] = "wide"
     channel: Name | None = None
     value: Name | None = None
-    entity: Name
     gateway: Name | None = None
     time: SensorTime
     channels: Annotated[dict[Name, Channel], pydantic.Field(min_length=1)]
@@ -267,13 +254,22 @@ class SensorSource(pydantic.BaseModel):
     max_lateness: Duration | None = None
     max_rejected: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.05
     keep: Literal["first", "last"] = "first"
-    tolerance: Duration | None = None
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=10_000_000)] = 200_000
 
     @property
     def paths(self) -> list[str]:
         """The globs."""
         return [self.path] if isinstance(self.path, str) else list(self.path)
+
+    def place(self, name: str) -> str:
+        """The globs."""
+        return ", ".join(self.paths)
+
+    def fingerprint(self, name: str, as_of: int) -> str:
+        """See ``sensor.files.watermark``."""
+        from components.ingest.sensor.files import watermark
+
+        return watermark(self, name)
 
     @property
     def lookback(self) -> int:
@@ -315,16 +311,3 @@ class SensorSource(pydantic.BaseModel):
                         "reading is due, on the channel or the source"
                     )
         return self
-
-
-Source = Annotated[SqlSource | SensorSource, pydantic.Field(discriminator="kind")]
-
-
-def _check_zone(value: str) -> str:
-    import zoneinfo
-
-    try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("expected an IANA time zone such as 'UTC' or 'Europe/Berlin'") from None
-    return value

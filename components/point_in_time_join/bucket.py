@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.errors import DataError
+from components.ingest.sources import SensorSource
 from components.ingest.split import DataWindow
 from components.ingest.windows import Ints
 from components.point_in_time_join.entities import encode_entities, is_text
@@ -90,7 +91,7 @@ def _with_columns(table: pa.Table, names: list[str]) -> pa.Table:
 
 def _padded(table: pa.Table, settings: JoinSettings, name: str) -> pa.Table:
     source = settings.sources[name]
-    if source.kind == "sensor":
+    if isinstance(source, SensorSource):
         return _with_columns(table, [source.entity, "time", "known_at"])
     aggregated = [column for window in source.windows for column in window.aggregate]
     keys = [source.entity, source.time, *([source.known_at] if source.known_at else [])]

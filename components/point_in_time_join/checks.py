@@ -2,7 +2,9 @@
 
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError, shorten
-from components.ingest.sources import SensorSource, Source
+from components.ingest.kinds import AnySource
+from components.ingest.source import RowSource
+from components.ingest.sources import SensorSource
 from components.ingest.split import DataWindow
 from components.point_in_time_join.feeds import check_columns
 from components.point_in_time_join.settings import JoinSettings
@@ -35,7 +37,7 @@ def check_whole(tally: Tally, settings: JoinSettings, window: DataWindow) -> Non
     _check_likeness(tally, settings)
 
 
-def source_of(feed: str, settings: JoinSettings) -> Source:
+def source_of(feed: str, settings: JoinSettings) -> AnySource:
     """The settings of the source that a feed belongs to."""
     return settings.sources[feed.partition("/")[0]]
 
@@ -62,7 +64,7 @@ def _check_feed(name: str, feed: FeedTally, spine: FeedTally, settings: JoinSett
             "the source has none, so nothing can be joined from it",
             "Check its query or path and the time that it covers, or take it out of sources",
         )
-    if source.kind == "sql":
+    if isinstance(source, RowSource):
         keys = [source.entity, source.time, *([source.known_at] if source.known_at else [])]
         read = [c for window in source.windows for c in window.aggregate]
         check_columns(name, feed.columns, [*keys, *read])
@@ -86,7 +88,7 @@ def _check_feed(name: str, feed: FeedTally, spine: FeedTally, settings: JoinSett
             f"none of the {feed.entities} entities in {settings.name} is in it",
             "Check that both sources' entity columns hold the same identifiers, written alike",
         )
-    if source.kind == "sql" and source.windows:
+    if isinstance(source, RowSource) and source.windows:
         return
     raise DataError(
         name,
@@ -96,7 +98,7 @@ def _check_feed(name: str, feed: FeedTally, spine: FeedTally, settings: JoinSett
     )
 
 
-def _reach(source: Source) -> int | None:
+def _reach(source: AnySource) -> int | None:
     """How old a row may be and still match; None: any age."""
     if isinstance(source, SensorSource):
         return source.tolerance or 2 * max(window.step for window in source.windows)

@@ -1,4 +1,4 @@
-"""Feeds: the tables that are joined, one for a SQL source, one for each window step of a sensor."""
+"""Feeds: the tables that are joined, one a source of rows, one for each window step of a sensor."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from components.ingest.durations import parse_duration
 from components.ingest.errors import DataError
-from components.ingest.sources import EventWindow, SensorSource, Source
+from components.ingest.kinds import AnySource
+from components.ingest.source import EventWindow, RowSource
 from components.ingest.windows import Ints
 from components.point_in_time_join.entities import entity_values
 
 ALL = "all"
-"""The split that a SQL source's artifact holds; a sensor's are named ``every_1h``."""
+"""The split that a source of rows's artifact holds; a sensor's are named ``every_1h``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Feed:
         return list(dict.fromkeys(c for window in self.windows for c in window.aggregate))
 
 
-def feeds_of(name: str, source: Source, splits: Iterable[str]) -> dict[str, Feed]:
+def feeds_of(name: str, source: AnySource, splits: Iterable[str]) -> dict[str, Feed]:
     """The feeds of a source.
 
     A sensor's windows end on a grid; the latest one is at most a step old, if it was known at
@@ -67,7 +68,7 @@ def feeds_of(name: str, source: Source, splits: Iterable[str]) -> dict[str, Feed
     Raises:
       DataError: if a sensor's split is not named after its step.
     """
-    if not isinstance(source, SensorSource):
+    if isinstance(source, RowSource):
         return {
             split: Feed(
                 name,

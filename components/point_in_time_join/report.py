@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ingest.durations import format_duration, format_instant
+from components.ingest.source import RowSource
 from components.ingest.split import DataWindow
 from components.ingest.windows import HOUR
 from components.point_in_time_join.checks import check_whole, source_of
@@ -75,7 +76,7 @@ def _warnings(tally: Tally, settings: JoinSettings) -> list[str]:
     found = []
     for name, feed in sorted(tally.feeds.items()):
         source = source_of(name, settings)
-        is_events = source.kind == "sql" and bool(source.windows)
+        is_events = isinstance(source, RowSource) and bool(source.windows)
         share = feed.matched / feed.observations if feed.observations else 0.0
         if share < LOW_MATCH and not is_events:
             found.append(f"{name}: only {share:.1%} of observations find a row")

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import pydantic
 
 from components.ingest.durations import SignedDuration
-from components.ingest.sources import Source, SqlSource
+from components.ingest.kinds import AnySource
+from components.ingest.sources import SqlSource
 from components.ingest.split import Split
 
 _FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +47,7 @@ class JoinSettings(pydantic.BaseModel):
 
     name: str = "observations"
     spine: SqlSource
-    sources: dict[Annotated[str, pydantic.AfterValidator(_source_name)], Source] = {}
+    sources: dict[Annotated[str, pydantic.AfterValidator(_source_name)], AnySource] = {}
     split: Split
     horizon: Annotated[SignedDuration, pydantic.AfterValidator(_not_negative)] = 0
     label: JoinLabel

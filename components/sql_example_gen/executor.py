@@ -1,4 +1,4 @@
-"""Reads the parts of a SQL query on Beam: one element a record batch, one shard a part."""
+"""Reads the parts of a source of rows on Beam: one element a record batch, one shard a part."""
 
 import json
 from typing import Any
@@ -9,10 +9,11 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from components.ingest import sql
 from components.ingest.durations import format_instant
 from components.ingest.examples import fill_examples_artifact, split_folder
-from components.ingest.sources import SqlSource
+from components.ingest.kinds import source_from_json
+from components.ingest.plan import Plan, Times
+from components.ingest.source import RowSource
 from components.ingest.split import read_window
 from components.sql_example_gen.stages import (
     CommitShards,
@@ -28,7 +29,7 @@ _WORK = ".work"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Reads one SQL source."""
+    """Reads one source of rows."""
 
     def Do(
         self,
@@ -44,16 +45,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
           exec_properties: as SqlExampleGen takes them.
 
         Raises:
-          DataError: if the database can't be reached, refuses the query or gives no rows, or a
-            value doesn't fit; see ``sql.plan``.
+          DataError: if the source can't be reached, refuses the query or gives no rows, or a value
+            doesn't fit; see ``RowSource.plan``.
         """
         name = exec_properties["name"]
-        source = SqlSource.model_validate_json(exec_properties["source"])
+        source = source_from_json(exec_properties["source"])
+        assert isinstance(source, RowSource)
         times = query_times(source, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         report = artifact_utils.get_single_uri(output_dict["report"])
 
-        plan = sql.plan(name, source, times)
+        plan = source.plan(name, times)
         work = f"{examples.uri}/{_WORK}"
         folder = split_folder(examples.uri, SPLIT)
         for path in (work, folder):
@@ -65,7 +67,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             with self._make_beam_pipeline() as pipeline:
                 _ = (
                     pipeline
-                    | "Parts" >> beam.Create(plan.partitions, reshuffle=False)
+                    | "Parts" >> beam.Create(list(enumerate(plan.partitions)), reshuffle=False)
                     | "SideBySide" >> beam.Reshuffle()
                     | "Read" >> beam.ParDo(ReadPartition(name, source, times, plan.columns, work))
                     | "Write" >> beam.ParDo(WriteShards(name, source.time, times, work))
@@ -88,7 +90,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fill_examples_artifact(examples, [SPLIT])
 
 
-def query_times(source: SqlSource, exec_properties: dict[str, Any]) -> sql.Times:
+def query_times(source: RowSource, exec_properties: dict[str, Any]) -> Times:
     """The stretch of time that a run needs of a source.
 
     Args:
@@ -100,11 +102,11 @@ def query_times(source: SqlSource, exec_properties: dict[str, Any]) -> sql.Times
     """
     window = read_window(*(exec_properties[key] for key in ("as_of", "split", "horizon")))
     before = 0 if exec_properties["spine"] else source.lookback
-    return sql.Times(window.begin - before, window.end, window.as_of)
+    return Times(window.begin - before, window.end, window.as_of)
 
 
 def quality_report(
-    name: str, plan: sql.Plan, times: sql.Times, pieces: list[dict[str, Any]]
+    name: str, plan: Plan, times: Times, pieces: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What was read, for people.
 
@@ -134,11 +136,9 @@ def quality_report(
         "partitions": [
             {
                 "partition": str(partition),
-                "rows": sum(p["rows"] for p in pieces if p["index"] == partition.index),
-                "seconds": round(
-                    sum(p["seconds"] for p in pieces if p["index"] == partition.index), 3
-                ),
+                "rows": sum(p["rows"] for p in pieces if p["index"] == index),
+                "seconds": round(sum(p["seconds"] for p in pieces if p["index"] == index), 3),
             }
-            for partition in plan.partitions
+            for index, partition in enumerate(plan.partitions)
         ],
     }

@@ -1,4 +1,4 @@
-"""The Beam stages of SqlExampleGen: read a part, write its shard, give the shards their names.
+"""The Beam stages of reading rows: read a part, write its shard, give the shards their names.
 
 A bundle may run again after it failed, or twice at once. So each try writes files of its own, and
 only those that a finished bundle tells of are given a shard's name, all at once in the end.
@@ -19,12 +19,10 @@ import pyarrow.compute as pc
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from components.ingest import sql
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
-from components.ingest.sources import SqlSource
-from components.ingest.sql.columns import Column
-from components.ingest.sql.partitions import Partition
+from components.ingest.plan import Column, Plan, Times
+from components.ingest.source import RowSource
 from components.ingest.tfrecord import exists, open_file, rename
 
 _ERROR = "error.json"
@@ -32,17 +30,18 @@ _PIECES = "pieces.json"
 
 
 class ReadPartition(beam.DoFn):
-    """Reads a part of the query.
+    """Reads a part of a source.
 
-    Takes a Partition; gives tuples of the part's number, the first row's number, when the part was
-    begun (seconds since the epoch) and a record batch. A part without rows gives one empty batch.
+    Takes a part's number and the part, see ``RowSource.plan``; gives tuples of the part's number,
+    the first row's number, when the part was begun (seconds since the epoch) and a record batch. A
+    part without rows gives one empty batch.
     """
 
     def __init__(
         self,
         name: str,
-        source: SqlSource,
-        times: sql.Times,
+        source: RowSource,
+        times: Times,
         columns: Sequence[Column],
         work: str,
     ) -> None:
@@ -52,25 +51,34 @@ class ReadPartition(beam.DoFn):
         self._columns = columns
         self._work = work
 
-    def process(self, partition: Partition) -> Iterator[tuple[int, int, float, pa.RecordBatch]]:
+    def process(self, part: tuple[int, Any]) -> Iterator[tuple[int, int, float, pa.RecordBatch]]:
         """Yields the part's batches."""
+        index, partition = part
+        schema = Plan(tuple(self._columns), ()).arrow_schema
         begun = time.time()
         done = 0
-        batches = sql.read_partition(
-            self._name, self._source, self._times, self._columns, partition
-        )
+        batches = self._source.read(self._name, self._times, self._columns, partition)
         try:
             for batch in batches:
-                yield partition.index, done, begun, batch
+                if batch.schema != schema:
+                    raise self._other_columns(batch.schema, schema)
+                yield index, done, begun, batch
                 done += batch.num_rows
         except DataError as error:
             _leave(self._work, error)
             raise
         if not done:
-            fields = [(column.name, column.arrow_type) for column in self._columns]
-            empty = [pa.array([], kind) for _, kind in fields]
-            batch = pa.RecordBatch.from_arrays(empty, schema=pa.schema(fields))
-            yield partition.index, 0, begun, batch
+            empty = [pa.array([], field.type) for field in schema]
+            yield index, 0, begun, pa.RecordBatch.from_arrays(empty, schema=schema)
+
+    def _other_columns(self, read: pa.Schema, planned: pa.Schema) -> DataError:
+        shown = [", ".join(f"{field.name} {field.type}" for field in s) for s in (read, planned)]
+        return DataError(
+            self._name,
+            "columns",
+            f"a part's are {shown[0]}; the plan's are {shown[1]}",
+            f"Mend read of {type(self._source).__name__}: each part has the plan's columns",
+        )
 
 
 class WriteShards(beam.DoFn):
@@ -82,7 +90,7 @@ class WriteShards(beam.DoFn):
     epoch, or None) and how many rows lie ``outside`` the stretch of time asked for.
     """
 
-    def __init__(self, name: str, time_column: str, times: sql.Times, work: str) -> None:
+    def __init__(self, name: str, time_column: str, times: Times, work: str) -> None:
         self._name = name
         self._time = time_column
         self._times = times

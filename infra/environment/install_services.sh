@@ -17,6 +17,8 @@ for program in alertmanager pushgateway node-exporter; do
     command -v "prometheus-$program" >/dev/null 2>&1 || missing="$missing prometheus-$program"
 done
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v influxd >/dev/null 2>&1 || missing="$missing influxdb"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || {
     say "Install what these Debian packages hold with this system's package manager, then call make test-services again:$missing"

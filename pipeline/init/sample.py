@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.errors import DataError
+from components.ingest.plan import Column as Typed
 from components.ingest.sources import SqlSource
-from components.ingest.sql.columns import Column as Typed
 from components.ingest.sql.columns import kind_of_values, to_batch
 from components.ingest.sql.schema import FirstRows
 from components.ingest.sql.times import UnfitError, to_microseconds

@@ -9,7 +9,9 @@ import pathlib
 from collections.abc import Iterator
 
 from components.distributed_trainer.pod import Pod
-from components.ingest.sources import SqlSource
+from components.ingest.source import Source
+from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.tfrecord import is_remote
 from pipeline.kubeflow.resources import Backend
 from pipeline.nodes import RELEASING, example_gen_id
 from pipeline.settings import Problem, Settings
@@ -88,11 +90,13 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
     for name, source in settings.sources.items():
         node_id = example_gen_id(settings, name)
         node = settings.kubeflow.node(node_id)
-        if isinstance(source, SqlSource):
-            yield from _database(name, source, node_id, node, backend)
+        if not isinstance(source, SensorSource):
+            yield from _variables(name, source, node_id, node)
+            if isinstance(source, SqlSource):
+                yield from _file(name, source, node_id, node, backend)
             continue
         for path in source.paths:
-            if not keeps(node, path, backend):
+            if not is_remote(path) and not keeps(node, path, backend):
                 yield Problem(
                     ("sources", name, "path"),
                     f" is {path!r}, which {node_id} would not find: "
@@ -100,24 +104,34 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
                 )
 
 
-def _database(
+def _variables(name: str, source: Source, node_id: str, node: Node) -> Iterator[Problem]:
+    """Variables that the node is not given; a URL takes its variable's place."""
+    for field in type(source).model_fields:
+        variable = getattr(source, field)
+        if not field.endswith("_env") or not variable:
+            continue
+        instead = getattr(source, field.removesuffix("_env"), None)
+        if variable in node.secrets or variable in node.env or instead is not None:
+            continue
+        yield Problem(
+            ("sources", name, field),
+            f" is {variable!r}, which {node_id} is not given: expected it under "
+            f"kubeflow.nodes, as in secrets: {{{variable}: {{secret: plant-db, key: url}}}}",
+        )
+
+
+def _file(
     name: str, source: SqlSource, node_id: str, node: Node, backend: Backend
 ) -> Iterator[Problem]:
-    if source.url_env and (source.url_env in node.secrets or source.url_env in node.env):
-        return
-    if source.url is None:
-        yield Problem(
-            ("sources", name, "url_env"),
-            f" is {source.url_env!r}, which {node_id} is not given: expected it under "
-            f"kubeflow.nodes, as in secrets: {{{source.url_env}: {{secret: plant-db, key: url}}}}",
-        )
+    given = source.url_env and (source.url_env in node.secrets or source.url_env in node.env)
+    if given or source.url is None:
         return
     # Importing SQLAlchemy takes longer than all the rest.
     import sqlalchemy.engine
 
     url = sqlalchemy.engine.make_url(source.url)
     file = url.database or ""
-    if url.get_backend_name() == "sqlite" and not keeps(node, file, backend):
+    if url.get_backend_name() in ("sqlite", "duckdb") and not keeps(node, file, backend):
         yield Problem(
             ("sources", name, "url"),
             f" is {source.url!r}, a file that {node_id} would not find: "

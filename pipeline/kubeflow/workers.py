@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from components.ingest.sources import SqlSource
+from components.ingest.sources import SensorSource
+from components.ingest.tfrecord import is_remote
 from pipeline.nodes import beam_node_ids, example_gen_id
 from pipeline.settings import Problem, Settings
 from pipeline.settings.beam import Dataflow, Direct, Docker, Loopback, Runner
@@ -31,10 +32,14 @@ def unseen(settings: Settings) -> Iterator[Problem]:
         name = example_gen_id(settings, source_name)
         if name not in away or not _is_bare(away[name]):
             continue
-        if not isinstance(source, SqlSource):
+        secret = settings.kubeflow.node(name).secrets
+        held = [variable for variable in source.variables if variable in secret]
+        if isinstance(source, SensorSource):
+            if all(map(is_remote, source.paths)):
+                continue
             why = "no volume, and so no sensor files"
-        elif source.url_env and source.url_env in settings.kubeflow.node(name).secrets:
-            why = f"no secret, and so no {source.url_env}"
+        elif held:
+            why = f"no secret, and so no {held[0]}"
         else:
             continue
         yield Problem(

@@ -7,9 +7,7 @@ from typing import Any
 from components.curated_schema import schema_file
 from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
-from components.ingest.sensor import files as sensor_files
-from components.ingest.sources import Source, SqlSource
-from components.ingest.sql.connect import connected, database_url
+from components.ingest.source import Source
 from components.serving_gate.settings import NOT_BLESSED
 from pipeline import beam, fingerprint, history, lineage
 from pipeline.nodes import check_node, node_ids
@@ -99,13 +97,9 @@ def make(
 
 
 def _watermark(name: str, source: Source, as_of: int) -> str:
-    if isinstance(source, SqlSource):
-        # Another database is other data, whatever its watermark; its password is not part of it.
-        place = database_url(name, source).render_as_string(hide_password=True)
-        with connected(name, source):
-            pass  # A database that does not answer is told now, not after TFX was imported.
-        return f"{fingerprint.text(place)}:{sql.watermark(name, source, as_of)}"
-    return sensor_files.watermark(source, name)
+    # Another database is other data, whatever its fingerprint; its password is not part of it. One
+    # that does not answer is told now, not after TFX was imported.
+    return f"{fingerprint.text(source.place(name))}:{source.fingerprint(name, as_of)}"
 
 
 def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def _push(report: Report, *_: str) -> Iterator[Sample]:
 
 _READERS: dict[str, tuple[str, str, Callable[[Report, str, str], Iterator[Sample]]]] = {
     "SqlExampleGen": ("report", "report.json", _sql),
+    "StoreExampleGen": ("report", "report.json", _sql),
     "SensorExampleGen": ("report", "report.json", _sensor),
     "PointInTimeJoin": ("report", "report.json", _join),
     "AnomalyGate": ("report", "report.json", of_anomalies),

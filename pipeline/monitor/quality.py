@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.ingest import sql
 from components.ingest.errors import DataError
-from components.ingest.sql.bind import FAR_FUTURE, Times
+from components.ingest.plan import FAR_FUTURE, Times
 from components.point_in_time_join.asof import as_of
 from components.point_in_time_join.entities import encode_entities, entity_values
 from components.point_in_time_join.feeds import usable_rows

@@ -3,7 +3,8 @@
 import dataclasses
 import fnmatch
 
-from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.source import RowSource
+from components.ingest.sources import SensorSource
 from pipeline.settings import Settings
 from pipeline.settings.windows import sensor_columns
 
@@ -61,7 +62,7 @@ def facts(settings: Settings) -> Facts:
     )
 
 
-def _event_columns(source: SqlSource) -> list[tuple[str, str]]:
+def _event_columns(source: RowSource) -> list[tuple[str, str]]:
     return [
         (column, aggregate)
         for window in source.windows

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pydantic
 
 from components.ingest.durations import format_duration
+from components.ingest.source import RowSource
 from components.ingest.sources import SensorSource, SqlSource
 from components.ingest.split import TimeSplit
 from components.model_evaluator.metrics import METRICS, check_metrics
@@ -93,9 +94,9 @@ def _databases(settings: Settings) -> Iterator[Problem]:
 
 def _queries(settings: Settings) -> Iterator[Problem]:
     for name, source in settings.sources.items():
-        if not isinstance(source, SqlSource):
+        if not isinstance(source, RowSource):
             continue
-        for field in ("query", "watermark"):
+        for field in ("query", "watermark") if isinstance(source, SqlSource) else ():
             text = getattr(source, field) or ""
             place: Path = ("sources", name, field)
             cast = _CAST.search(text)
@@ -190,7 +191,7 @@ def _made(settings: Settings, path: Path, name: str) -> Iterator[Problem]:
     source = settings.sources.get(source_name)
     if source is None or source_name == settings.spine or "_" not in name:
         return
-    if isinstance(source, SqlSource) and not source.windows:
+    if isinstance(source, RowSource) and not source.windows:
         return
     made = made_columns(source_name, source)
     if not (fnmatch.filter(made, name) if is_glob(name) else name in made):

@@ -2,14 +2,26 @@
 
 import fnmatch
 
+from components.ingest.kinds import kinds
 from pipeline.settings.errors import Path
+
+
+def choice(options: list[str]) -> str:
+    """Options as a message shows them: ``'a', 'b' or 'c'``."""
+    quoted = [o.lower() if o in ("True", "False") else repr(o) for o in options]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
 
 _BELONGS = {
     "project": "the project's name, as project: {name: plant-failures}",
     "project.name": "what the project is called, such as 'plant-failures'",
     "sources": "the data's sources: a spine and what is joined onto it",
-    "sources.*.kind": "expected 'sql' or 'sensor'",
+    "sources.*.kind": f"expected {choice(list(kinds()))}",
     "sources.*.query": "a SQL query; it may use :begin, :end and :as_of",
+    "sources.*.collection": "the collection that holds the documents",
+    "sources.*.measurement": "the measurement that holds the points",
+    "sources.*.database": "the database that holds the measurement",
+    "sources.*.fields": "the columns: by name a dotted path (mongo), or a list of fields (influx)",
     "sources.*.entity": "the column that says which machine, customer or site a row is about",
     "sources.*.time": "the column that says when",
     "sources.*.time.column": "the column that holds a reading's time",

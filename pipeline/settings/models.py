@@ -8,7 +8,8 @@ import pydantic
 
 from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
-from components.ingest.sources import Source, SqlSource
+from components.ingest.kinds import AnySource
+from components.ingest.sources import SqlSource
 from components.ingest.split import Split
 from components.model_evaluator.metrics import METRICS
 from components.serving_gate.settings import GateSettings
@@ -41,7 +42,7 @@ class Settings(pydantic.BaseModel):
     project: Project
     as_of: str = "now"
     spine: SourceName = "observations"
-    sources: Annotated[dict[SourceName, Source], pydantic.Field(min_length=1)]
+    sources: Annotated[dict[SourceName, AnySource], pydantic.Field(min_length=1)]
     label: Label
     split: Split
     schema_file: Annotated[Text, pydantic.Field(alias="schema")] = "schemas/schema.pbtxt"
@@ -105,7 +106,7 @@ class Settings(pydantic.BaseModel):
         return source
 
     @property
-    def other_sources(self) -> dict[str, Source]:
+    def other_sources(self) -> dict[str, AnySource]:
         """The sources that are joined onto the spine, in the file's order."""
         return {name: s for name, s in self.sources.items() if name != self.spine}
 

@@ -11,8 +11,9 @@ import pydantic
 import pydantic_core
 
 from components.ingest.errors import shorten
+from components.ingest.kinds import kinds
 from pipeline.settings.errors import Path, Problem
-from pipeline.settings.expected import belongs
+from pipeline.settings.expected import belongs, choice
 
 _SHAPES = {
     "string_type": "text",
@@ -41,7 +42,7 @@ _UNSHOWN = {
     *("url", "url_env", "token_env", "cookies_env", "password_env", "secrets"),
     *("tracking_uri", "tracking_uri_env"),
 }
-_TAGS_AT = {("sources", 2): {"sql", "sensor"}, ("split", 1): {"time", "entity"}}
+_TAGS_AT = {("sources", 2): set(kinds()), ("split", 1): {"time", "entity"}}
 
 
 def problems_of(
@@ -143,10 +144,10 @@ def _message(
         return f"missing: {belongs(path)}"
     if kind == "union_tag_invalid":
         tags = [tag.strip("'") for tag in str(context["expected_tags"]).split(", ")]
-        return f" is {context['tag']!r}: expected {_choice(tags)}"
+        return f" is {context['tag']!r}: expected {choice(tags)}"
     if kind == "literal_error":
         options = _literals(str(context["expected"]))
-        return f"{_shown(path, value)}: expected {_choice(options)}" + _meant(value, options)
+        return f"{_shown(path, value)}: expected {choice(options)}" + _meant(value, options)
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         if isinstance(value, str):
@@ -166,11 +167,6 @@ def _message(
 
 def _literals(expected: str) -> list[str]:
     return [part.strip("' ") for part in expected.replace(" or ", ", ").split(", ")]
-
-
-def _choice(options: list[str]) -> str:
-    quoted = [o.lower() if o in ("True", "False") else repr(o) for o in options]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def _meant(value: Any, options: Iterable[str]) -> str:

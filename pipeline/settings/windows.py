@@ -1,19 +1,21 @@
 """The columns that a source's windows make, as far as settings tell."""
 
 from components.ingest.durations import format_duration
-from components.ingest.sources import SensorSource, Source, SqlSource
+from components.ingest.kinds import AnySource
+from components.ingest.source import RowSource
+from components.ingest.sources import SensorSource
 
 
-def made_columns(name: str, source: Source) -> list[str]:
+def made_columns(name: str, source: AnySource) -> list[str]:
     """The columns that a source's windows make, with the source's prefix.
 
-    A SQL source without windows brings its query's columns, which settings can't know.
+    A source of rows without windows brings its own columns, which settings can't know.
 
     Args:
       name: the source's name.
       source: its settings.
     """
-    if isinstance(source, SqlSource):
+    if isinstance(source, RowSource):
         made = [column for window in source.windows for column in window.features()]
     else:
         made = [column for column, _, _ in sensor_columns(source)]

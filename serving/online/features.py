@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from components.curated_schema.schema_file import columns, read_schema
 from components.ingest.durations import MICROSECONDS
-from components.ingest.sources import SensorSource, Source, SqlSource
-from components.ingest.sql.bind import FAR_FUTURE, Times
+from components.ingest.kinds import AnySource
+from components.ingest.plan import FAR_FUTURE, Times
+from components.ingest.source import RowSource
+from components.ingest.sources import SensorSource, SqlSource
 from components.point_in_time_join.feeds import ALL
 from components.point_in_time_join.join import Match, join_matched
 from components.point_in_time_join.settings import JoinSettings
@@ -188,18 +190,22 @@ class FeatureReader:
     def _rows(
         self,
         name: str,
-        source: Source,
+        source: AnySource,
         entities: Sequence[Any] | None,
         first: int,
         last: int,
         until: int | None,
     ) -> Mapping[str, pa.Table]:
         known = FAR_FUTURE if until is None else until
-        if isinstance(source, SqlSource):
+        if isinstance(source, RowSource):
             # A latest row of any age may be the first one that there is.
             unbounded = not source.windows and source.tolerance is None
             begin = 0 if unbounded else max(first - source.lookback, 0)
-            rows = entity_rows(name, source, Times(begin, last + 1, known), entities)
+            times = Times(begin, last + 1, known)
+            if isinstance(source, SqlSource):
+                rows = entity_rows(name, source, times, entities)
+            else:
+                rows = source.entity_rows(name, times, entities)
             return {ALL: as_stored(rows)}
         found = self._sensors[name].tables(entities, first, last, known)
         return {split: as_stored(table) for split, table in found.items()}

@@ -7,7 +7,6 @@ is kept beside the runs, so that the next process finds it.
 import dataclasses
 import hashlib
 import json
-import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest.sensor import stores
 from components.ingest.sensor.features import SensorJob, clean_parts
 from components.ingest.sensor.tally import Tally
 
@@ -144,8 +144,8 @@ def entity_texts(column: pa.Array) -> pa.Array:
 
 
 def _state(path: str) -> list[int]:
-    status = os.stat(path)  # noqa: PTH116 - paths are text here
-    return [status.st_size, status.st_mtime_ns]
+    file = stores.stat(path)
+    return [file.size, file.changed]
 
 
 def _settings_key(job: SensorJob) -> str:

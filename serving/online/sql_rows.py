@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import sqlalchemy as sa
 
+from components.ingest.plan import FAR_FUTURE, Times
 from components.ingest.sources import SqlSource
-from components.ingest.sql.bind import FAR_FUTURE, Times, bound_query
+from components.ingest.sql.bind import bound_query
 from components.ingest.sql.columns import kind_of_values, to_batch
 from components.ingest.sql.connect import connected
 from components.ingest.sql.partitions import subquery

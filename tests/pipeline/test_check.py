@@ -119,12 +119,12 @@ def test_latest_is_the_newest_label_settled(plant):
         (
             "name: fails,",
             "name: failed,",
-            "observations  column 'failed': the query doesn't give it; did you mean 'fails'?",
+            "observations  column 'failed': the source doesn't give it; did you mean 'fails'?",
         ),
         (
             "{error_id: [count]}",
             "{errorid: [count]}",
-            "errors  column 'errorid': the query doesn't give it; did you mean 'error_id'?",
+            "errors  column 'errorid': the source doesn't give it; did you mean 'error_id'?",
         ),
         ("telemetry/*.csv", "telemetri/*.csv", "telemetri"),
         ("{temperature: {}}", "{temprature: {}}", "Did you mean 'temperature'?"),

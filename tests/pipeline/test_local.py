@@ -1,10 +1,12 @@
 """The parts of a local run that need no TFX: words, table, events, logs, fingerprints."""
 
 import importlib.metadata
+import importlib.util
 import json
 import logging
 import os
 import pathlib
+import sys
 
 import pytest
 from absl import logging as absl_logging
@@ -149,3 +151,23 @@ def test_fingerprint_follows_the_code(
     fingerprint.code.cache_clear()
     assert fingerprint.code("trainer") not in seen
     fingerprint.code.cache_clear()
+
+
+def test_fingerprint_follows_the_module_of_a_source_that_is_not_ours(
+    tmp_path: pathlib.Path,
+) -> None:
+    from components.ingest.sources import SqlSource
+
+    seen = []
+    for text in ("class Own: ...\n", "class Own: ...\n\nPORT = 1\n"):
+        path = tmp_path / "own_source.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location("own_source", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["own_source"] = module
+        spec.loader.exec_module(module)
+        seen.append(fingerprint.rows(module.Own))
+    del sys.modules["own_source"]
+    assert len({*seen, fingerprint.rows(SqlSource)}) == 3
+    assert fingerprint.rows(SqlSource) == fingerprint.component("sql_example_gen")

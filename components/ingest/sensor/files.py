@@ -3,7 +3,6 @@
 import dataclasses
 import glob
 import hashlib
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,10 @@ import pyarrow.parquet as pq
 import pyarrow_hotfix  # noqa: F401 - Arrow 10 runs code that a file brings (CVE-2023-47248)
 
 from components.ingest.errors import DataError
+from components.ingest.sensor import stores
+from components.ingest.sensor.stores import Stored
 from components.ingest.sources import SensorSource
+from components.ingest.tfrecord import is_remote
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -66,19 +68,7 @@ def find_files(name: str, source: SensorSource) -> list[str]:
     Raises:
       DataError: if a glob matches no file.
     """
-    found: set[str] = set()
-    for pattern in source.paths:
-        matches = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]  # noqa: PTH113, PTH207
-        if not matches:
-            raise DataError(
-                name,
-                "path",
-                "no file matches",
-                f"{_nearest_folder(pattern)} Mend sources.{name}.path or put the files there.",
-                pattern,
-            )
-        found.update(matches)
-    return sorted(found)
+    return [file.path for file in _found(name, source)]
 
 
 def file_format(name: str, source: SensorSource, path: str) -> str:
@@ -107,8 +97,8 @@ def whole_files(name: str, source: SensorSource) -> list[Part]:
       DataError: if no file matches or one has no known format.
     """
     return [
-        Part(path, index, file_format(name, source, path), bytes=Path(path).stat().st_size)
-        for index, path in enumerate(find_files(name, source))
+        Part(file.path, index, file_format(name, source, file.path), bytes=file.size)
+        for index, file in enumerate(_found(name, source))
     ]
 
 
@@ -116,14 +106,14 @@ def cut(name: str, whole: Part, part_bytes: int = PART_BYTES) -> list[Part]:
     """Cuts a large file into parts that hold whole lines or whole row groups.
 
     Lines are counted on the way, so that each part knows the number of its first one. A compressed
-    text file stays whole.
+    text file stays whole, and one on an object store: counting its lines would fetch all of it.
 
     Raises:
       DataError: if a Parquet file can't be opened.
     """
     if whole.format == "parquet":
         return _cut_parquet(name, whole, part_bytes)
-    if whole.compressed or whole.bytes <= part_bytes:
+    if whole.compressed or is_remote(whole.path) or whole.bytes <= part_bytes:
         return [whole]
     parts = []
     begin, line, count = 0, 1, max(1, round(whole.bytes / part_bytes))
@@ -160,7 +150,7 @@ def open_parquet(name: str, path: str) -> pq.ParquetFile:
       DataError: if it is none, or cut off, or names code to run.
     """
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(stores.open_file(path) if is_remote(path) else path)
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, path, error) from None
     except RuntimeError as error:
@@ -189,10 +179,26 @@ def watermark(source: SensorSource, name: str = "sensor") -> str:
       DataError: if a glob matches no file.
     """
     digest = hashlib.sha256()
-    for path in find_files(name, source):
-        status = Path(path).stat()
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for file in _found(name, source):
+        digest.update(f"{file.path}\0{file.size}\0{file.changed}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _found(name: str, source: SensorSource) -> list[Stored]:
+    found: dict[str, Stored] = {}
+    for pattern in source.paths:
+        matches = stores.find(name, pattern)
+        if not matches:
+            nearest = "" if is_remote(pattern) else f"{_nearest_folder(pattern)} "
+            raise DataError(
+                name,
+                "path",
+                "no file matches",
+                f"{nearest}Mend sources.{name}.path or put the files there.",
+                pattern,
+            )
+        found |= {file.path: file for file in matches}
+    return [found[path] for path in sorted(found)]
 
 
 def _cut_parquet(name: str, whole: Part, part_bytes: int) -> list[Part]:

@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -11,11 +10,13 @@ import pyarrow as pa
 
 from components.ingest.errors import DataError
 from components.ingest.sensor import files as sensor_files
+from components.ingest.sensor import stores
 from components.ingest.sensor.csv import CsvLines, read_header
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
+from components.ingest.tfrecord import is_remote
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20
@@ -99,8 +100,9 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
 def open_text(part: Part) -> IO[bytes]:
     """Opens a text file, unpacking it if it is compressed."""
     if part.compressed:
-        return gzip.open(part.path, "rb")  # type: ignore[return-value]
-    return Path(part.path).open("rb")
+        packed = stores.open_file(part.path) if is_remote(part.path) else part.path
+        return gzip.open(packed, "rb")  # type: ignore[return-value]
+    return stores.open_file(part.path)
 
 
 def _blocks(

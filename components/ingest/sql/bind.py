@@ -16,7 +16,6 @@ all others    a naive timestamp in the source's ``timezone``
 ============  ==================================================================================
 """
 
-import dataclasses
 import datetime
 import re
 import zoneinfo
@@ -26,26 +25,10 @@ import sqlalchemy as sa
 
 from components.ingest.durations import MICROSECONDS
 from components.ingest.errors import DataError
+from components.ingest.plan import Times
 from components.ingest.sources import SqlSource
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-FAR_FUTURE = 221_845_392_000_000_000
-"""9000-01-01, microseconds since the epoch: later than any row, yet a time in every database."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """What a query's parameters stand for, microseconds since the epoch.
-
-    Attributes:
-      begin: the first instant wanted.
-      end: the first instant not wanted any more.
-      as_of: the instant at which the run stands.
-    """
-
-    begin: int
-    end: int
-    as_of: int
 
 
 def bound_query(

@@ -26,7 +26,6 @@ another kind is an error naming its row, unless it fits without loss: an integer
 bool.
 """
 
-import dataclasses
 import decimal
 import uuid
 from collections.abc import Sequence
@@ -36,20 +35,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.errors import DataError, shorten
-from components.ingest.sources import SqlSource
+from components.ingest.plan import Column, arrow_type
+from components.ingest.source import RowSource
 from components.ingest.sql.times import UnfitError, to_microseconds
 
-_ARROW = {
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "text": pa.string(),
-    "bytes": pa.binary(),
-    "time": pa.int64(),
-    "clock": pa.int64(),
-    "span": pa.int64(),
-    "null": pa.null(),
-}
 _NUMBERS = (int, float, decimal.Decimal, type(None))
 _UNFIT = (
     UnfitError,
@@ -59,29 +48,6 @@ _UNFIT = (
     OverflowError,
     UnicodeError,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A result's column.
-
-    Attributes:
-      name: as the query names it.
-      kind: a kind of the module's table, or ``'null'`` if it holds nothing but NULL.
-      converts: whether the settings ask for this kind, so that text is read and numbers written.
-      required: whether NULL is an error.
-    """
-
-    name: str
-    kind: str
-    converts: bool = False
-    required: bool = False
-
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The type of its Arrow column."""
-        inner = _inner(self.kind)
-        return _ARROW[self.kind] if inner is None else pa.list_(_ARROW[inner])
 
 
 def kind_of_values(values: Sequence[Any]) -> str | None:
@@ -102,7 +68,12 @@ def kind_of_values(values: Sequence[Any]) -> str | None:
 
 
 def to_batch(
-    name: str, source: SqlSource, columns: Sequence[Column], rows: Sequence[Any], first_row: int
+    name: str,
+    source: RowSource,
+    columns: Sequence[Column],
+    rows: Sequence[Any],
+    first_row: int,
+    key: str | None = None,
 ) -> pa.RecordBatch:
     """Converts rows.
 
@@ -112,6 +83,8 @@ def to_batch(
       columns: the result's columns.
       rows: n tuples of Python values.
       first_row: the first one's number in the result, from 1.
+      key: what the rows' last value is called, if it is no column and only tells rows apart in
+        messages.
 
     Returns:
       A batch of n rows; its schema depends on ``columns`` only.
@@ -119,7 +92,19 @@ def to_batch(
     Raises:
       DataError: for a value that does not fit its column, or a NULL where one is required.
     """
-    transposed = list(zip(*rows, strict=True))
+    values = list(zip(*rows, strict=True))
+    return columns_to_batch(name, source, columns, values, first_row, key)
+
+
+def columns_to_batch(
+    name: str,
+    source: RowSource,
+    columns: Sequence[Column],
+    transposed: Sequence[Any],
+    first_row: int,
+    key: str | None = None,
+) -> pa.RecordBatch:
+    """As ``to_batch``, of values that stand by column: Arrow arrays, or sequences of values."""
     arrays = []
     for position, column in enumerate(columns):
         values = transposed[position]
@@ -127,14 +112,17 @@ def to_batch(
             array = _convert(values, column, source)
         except _UNFIT as error:
             at = _first_unfit(values, column, source)
-            raise _unfit(name, source, columns, rows[at], position, first_row + at, error) from None
+            told = _told(source, columns, transposed, at, column, key)
+            where = f"column {column.name!r}, row {first_row + at}{told}"
+            raise _unfit(source, name, column, _value(values[at]), where, error) from None
         if column.required and array.null_count:
             at = pc.index(array.is_null(), True).as_py()
+            told = _told(source, columns, transposed, at, column, key)
             raise DataError(
                 name,
-                f"column {column.name!r}, row {first_row + at}",
+                f"column {column.name!r}, row {first_row + at}{told}",
                 "it is NULL, but every row needs its entity and its time",
-                f"Add WHERE {column.name} IS NOT NULL to the query",
+                source.filter_hint.format(column=column.name),
             )
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
@@ -167,7 +155,7 @@ def _kind_of_arrow(kind: pa.DataType) -> str | None:
     return None
 
 
-def _convert(values: Sequence[Any], column: Column, source: SqlSource) -> pa.Array:
+def _convert(values: Any, column: Column, source: RowSource) -> pa.Array:
     raw = _raw(values, column)
     if isinstance(raw, pa.ChunkedArray):
         raise UnfitError("a batch of this column is above 2 GB: lower the source's batch_rows")
@@ -187,7 +175,14 @@ def _convert(values: Sequence[Any], column: Column, source: SqlSource) -> pa.Arr
     return _finish(raw, column.kind, column.converts, source)
 
 
-def _raw(values: Sequence[Any], column: Column) -> pa.Array:
+def _value(value: Any) -> Any:
+    return value.as_py() if isinstance(value, pa.Scalar) else value
+
+
+def _raw(values: Any, column: Column) -> pa.Array:
+    if isinstance(values, pa.Array):
+        encoded = pa.types.is_dictionary(values.type)
+        return values.cast(values.type.value_type) if encoded else values
     try:
         # Without a type: told one, Arrow would cut 2.5 to 2 and take a number for a time.
         return pa.array(values)
@@ -208,9 +203,9 @@ def _texts(values: Sequence[Any], column: Column) -> pa.Array:
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-def _finish(raw: pa.Array, kind: str, converts: bool, source: SqlSource) -> pa.Array:
+def _finish(raw: pa.Array, kind: str, converts: bool, source: RowSource) -> pa.Array:
     if pa.types.is_null(raw.type):
-        return pa.nulls(len(raw), _ARROW[kind])
+        return pa.nulls(len(raw), arrow_type(kind))
     if kind == "time":
         return to_microseconds(raw, source.timezone, source.time_unit)
     found = _kind_of_arrow(raw.type)
@@ -223,7 +218,7 @@ def _finish(raw: pa.Array, kind: str, converts: bool, source: SqlSource) -> pa.A
     if kind == "span" and found == "span":
         return raw.cast(pa.duration("us"), safe=False).cast(pa.int64())
     if found == kind:
-        return raw.cast(_ARROW[kind])
+        return raw.cast(arrow_type(kind))
     if converts and found is not None:
         return _convert_kind(raw, kind)
     raise UnfitError(f"it is {found or 'of no known kind'}")
@@ -239,10 +234,10 @@ def _convert_kind(raw: pa.Array, kind: str) -> pa.Array:
         ).as_py():
             raise UnfitError("expected 0 or 1")
         return counted.cast(pa.bool_())
-    return raw.cast(_ARROW[kind])
+    return raw.cast(arrow_type(kind))
 
 
-def _first_unfit(values: Sequence[Any], column: Column, source: SqlSource) -> int:
+def _first_unfit(values: Any, column: Column, source: RowSource) -> int:
     """The position of the first value that does not convert."""
     low, high = 0, len(values)
     while high - low > 1:
@@ -258,27 +253,30 @@ def _first_unfit(values: Sequence[Any], column: Column, source: SqlSource) -> in
             low = middle
             continue
         # Each half fits alone, so they differ in kind: the second half's first value is other.
-        return next(i for i in range(middle, high) if values[i] is not None)
+        return next(i for i in range(middle, high) if _value(values[i]) is not None)
     return low
 
 
-def _unfit(
-    name: str,
-    source: SqlSource,
+def _told(
+    source: RowSource,
     columns: Sequence[Column],
-    row: Any,
-    position: int,
-    number: int,
-    error: Exception,
+    transposed: Sequence[Any],
+    at: int,
+    but: Column,
+    key: str | None,
+) -> str:
+    """What tells a row from others, for messages: its entity, its time and its own key."""
+    held = dict(zip([column.name for column in columns], transposed, strict=False))
+    told = {name: held[name] for name in held if name in (source.entity, source.time)}
+    told |= {key: transposed[-1]} if key else {}
+    told.pop(but.name, None)
+    shown = ", ".join(f"{name} {shorten(_value(v[at]), 40)}" for name, v in told.items())
+    return f" ({shown})" if shown else ""
+
+
+def _unfit(
+    source: RowSource, name: str, column: Column, value: Any, where: str, error: Exception
 ) -> DataError:
-    column = columns[position]
-    keys = [
-        f"{c.name} {shorten(value, 40)}"
-        for c, value in zip(columns, row, strict=True)
-        if c.name in (source.entity, source.time) and c is not column
-    ]
-    where = f"column {column.name!r}, row {number}" + (f" ({', '.join(keys)})" if keys else "")
-    value = row[position]
     said = str(error) if isinstance(error, UnfitError) else _rule(column, value)
     if column.kind == "time":
         mend = "Mend the value, or leave such rows out in the query"
@@ -289,7 +287,7 @@ def _unfit(
     else:
         rule = f"this column is read as {column.kind}; {said}"
         mend = (
-            f"Cast it in the query (CAST({column.name} AS ...)), or set types: "
+            f"{source.cast_hint.format(column=column.name)}, or set types: "
             f"{{{column.name}: text}} or another type in the source"
         )
     return DataError(name, where, rule, mend, value)

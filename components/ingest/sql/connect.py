@@ -30,6 +30,7 @@ _DRIVERS = {
 _CONNECT_SECONDS = 10
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30
+_IN_FILES = ("sqlite", "duckdb")
 _UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu")
 
 
@@ -81,9 +82,9 @@ def is_utc(zone: str) -> bool:
     return zone in _UTC
 
 
-def sqlite_path(url: sa.engine.URL) -> Path | None:
-    """The file of a SQLite URL, relative ones from the working directory; else None."""
-    if url.get_backend_name() != "sqlite":
+def database_file(url: sa.engine.URL) -> Path | None:
+    """The file of a SQLite or DuckDB URL, relative ones from the working directory; else None."""
+    if url.get_backend_name() not in _IN_FILES:
         return None
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         return None
@@ -163,8 +164,8 @@ def _say_again(
 def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
     # One connection a partition, closed at its end; and no parameters in messages.
     options: dict[str, Any] = {"poolclass": sa.pool.NullPool, "hide_parameters": True}
-    if url.get_backend_name() == "sqlite":
-        path = sqlite_path(url)
+    if url.get_backend_name() in _IN_FILES:
+        path = database_file(url)
         if path is not None:
             if not path.is_file():
                 raise DataError(
@@ -175,13 +176,16 @@ def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
                     "database first",
                 )
             address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
-            options["creator"] = lambda: sqlite3.connect(address, uri=True, timeout=30)
+            if url.get_backend_name() == "duckdb":
+                options["connect_args"] = {"read_only": True}
+            else:
+                options["creator"] = lambda: sqlite3.connect(address, uri=True, timeout=30)
         elif not str(url.database or "").startswith("file:"):
             raise DataError(
                 name,
                 f"database {masked(url)}",
                 "a database in memory is empty when it is opened",
-                "Name a file: sqlite:///data/plant.db",
+                f"Name a file: {url.get_backend_name()}:///data/plant.db",
             )
     elif url.drivername == "postgresql+psycopg":
         options["connect_args"] = _unless_in(url, connect_timeout=_CONNECT_SECONDS)
@@ -199,8 +203,8 @@ def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
             name,
             f"database {masked(url)}",
             f"no driver for {url.drivername!r} is installed",
-            "Install the driver's package, or write the URL for a driver that is there: "
-            "sqlite, postgresql+psycopg, mysql+pymysql",
+            "Install the driver's package (docs/sources.md names them), or write the URL for a "
+            "driver that is there: sqlite, postgresql+psycopg, mysql+pymysql",
         )
     return engine
 
@@ -233,6 +237,9 @@ def _session(source: SqlSource, engine: sa.Engine) -> sa.Connection:
             connection.rollback()
             connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
             connection.rollback()
+        elif engine.dialect.name == "duckdb":
+            # Global: a cursor of DuckDB is a connection of its own. The database is ours alone.
+            connection.exec_driver_sql(f"SET GLOBAL TimeZone = '{source.timezone}'")
     except BaseException:
         _close(connection)
         raise

@@ -19,10 +19,7 @@ def streaming(connection: sa.Connection, statement: sa.sql.ClauseElement) -> Ite
     Yields:
       A DBAPI cursor whose ``fetchmany`` gives tuples; the rest stays on the server.
     """
-    compiled: Any = statement.compile(dialect=connection.dialect)
-    parameters: Any = compiled.construct_params()
-    if compiled.positional:
-        parameters = tuple(parameters[name] for name in compiled.positiontup)
+    text, parameters = compiled(connection, statement)
     driver: Any = connection.connection.driver_connection
     if connection.dialect.driver == "psycopg":
         cursor = driver.cursor(name="source_rows")
@@ -33,12 +30,21 @@ def streaming(connection: sa.Connection, statement: sa.sql.ClauseElement) -> Ite
     else:
         cursor = driver.cursor()
     try:
-        cursor.execute(str(compiled), parameters)
+        cursor.execute(text, parameters)
         yield cursor
     finally:
         # Why reading failed counts, not why the cursor of a broken connection cannot be closed.
         with contextlib.suppress(Exception):
             cursor.close()
+
+
+def compiled(connection: sa.Connection, statement: sa.sql.ClauseElement) -> tuple[str, Any]:
+    """A statement's text and parameters as the connection's driver takes them."""
+    made: Any = statement.compile(dialect=connection.dialect)
+    parameters = made.construct_params()
+    if made.positional:
+        return str(made), tuple(parameters[name] for name in made.positiontup)
+    return str(made), parameters
 
 
 @contextlib.contextmanager

@@ -44,12 +44,12 @@ _TEXTS = {
     r"password authentication failed|no password supplied|role .* does not exist": "password",
     r"database .* does not exist": "database",
     r"could not translate host|name or service not known|failed to resolve host|nodename": "host",
-    r"no such table": "table",
-    r"no such column": "column",
+    r"no such table|table with name .* does not exist": "table",
+    r"no such column|referenced column .* not found": "column",
     r"syntax error|incomplete input|unrecognized token|one statement at a time": "syntax",
-    r"file is not a database": "format",
-    r"database is locked": "locked",
-    r"readonly database": "readonly",
+    r"file is not a database|not a valid duckdb database": "format",
+    r"database is locked|could not set lock": "locked",
+    r"readonly database|read-only mode": "readonly",
     r"refused|timeout|timed out|starting up|connection failed|no such file|unreachable": (
         "unreachable"
     ),
@@ -79,7 +79,7 @@ _RULES = {
         "two columns of the result have one name",
         "Give each column its own name with AS",
     ),
-    "format": ("the file is not a SQLite database", "Check the path in the URL"),
+    "format": ("the file is no such database", "Check the path and the dialect in the URL"),
     "locked": (
         "another process keeps the database locked",
         "Let the other writer finish, or use WAL mode",

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from components.ingest.plan import Column
 from components.ingest.sources import SqlSource
-from components.ingest.sql.columns import Column
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,47 +7,21 @@ What a column's type becomes stands in ``sql/columns.py``, how parameters are bo
 ``sql/bind.py``.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
+from components.ingest.plan import Column, Plan, Preview, Times
 from components.ingest.sources import SqlSource
-from components.ingest.sql.bind import Times, bound_query
-from components.ingest.sql.columns import Column, to_batch
+from components.ingest.sql.bind import bound_query
+from components.ingest.sql.columns import columns_to_batch, to_batch
 from components.ingest.sql.connect import connected
 from components.ingest.sql.cursor import streaming, uncollected
 from components.ingest.sql.partitions import Partition, partition_query, partitions
 from components.ingest.sql.schema import first_rows, settle_columns
 from components.ingest.sql.watermarks import no_rows
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How a source is read: settled once, so that all its parts give the same columns.
-
-    Attributes:
-      columns: the result's columns, in order.
-      partitions: the parts.
-    """
-
-    columns: tuple[Column, ...]
-    partitions: tuple[Partition, ...]
-
-
-class Preview(NamedTuple):
-    """A first look at a source.
-
-    Attributes:
-      columns: the columns' names.
-      types: kinds by column name, see ``sql/columns.py``.
-      table: the first rows.
-    """
-
-    columns: list[str]
-    types: dict[str, str]
-    table: pa.Table
 
 
 def plan(name: str, source: SqlSource, times: Times) -> Plan:
@@ -89,7 +63,11 @@ def read_partition(
     """
     with connected(name, source) as connection:
         query = bound_query(name, source, source.query, times, connection.dialect.name)
-        with streaming(connection, partition_query(query, partition)) as cursor:
+        statement = partition_query(query, partition)
+        if connection.dialect.name == "duckdb":
+            yield from _arrow_batches(name, source, columns, connection, statement)
+            return
+        with streaming(connection, statement) as cursor:
             yield from _batches(name, source, columns, cursor)
 
 
@@ -149,3 +127,20 @@ def _batches(
             del rows
         yield batch
         done += count
+
+
+def _arrow_batches(
+    name: str,
+    source: SqlSource,
+    columns: Sequence[Column],
+    connection: sa.Connection,
+    statement: sa.sql.ClauseElement,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a database that gives Arrow batches itself."""
+    from components.ingest.sql import duckdb as sql_duckdb
+
+    done = 0
+    for arrays in sql_duckdb.batches(connection, statement, source.batch_rows):
+        batch = columns_to_batch(name, source, columns, arrays, done + 1)
+        yield batch
+        done += batch.num_rows

@@ -2,19 +2,21 @@
 
 import contextlib
 import dataclasses
-import difflib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from components.ingest.errors import DataError
+from components.ingest.plan import Column, Times
 from components.ingest.sources import SqlSource
-from components.ingest.sql.bind import Times, bound_query
-from components.ingest.sql.columns import Column, kind_of_values
+from components.ingest.sql.bind import bound_query
+from components.ingest.sql.columns import kind_of_values
 from components.ingest.sql.connect import connected
 from components.ingest.sql.cursor import streaming
 from components.ingest.sql.partitions import subquery
+from components.ingest.sql.settle import settle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,10 @@ def first_rows(
             from components.ingest.sql import mysql as sql_mysql
 
             kinds = sql_mysql.kinds(cursor)
+        elif driver == "duckdb_engine":
+            from components.ingest.sql import duckdb as sql_duckdb
+
+            kinds = sql_duckdb.kinds(cursor)
         names = [item[0] for item in cursor.description]
         yield FirstRows(cursor, names, read, len(read) < rows, connection.dialect.name, kinds)
 
@@ -95,27 +101,8 @@ def settle_columns(name: str, source: SqlSource, times: Times, first: FirstRows)
       DataError: if two columns have one name, one that the settings name is not there, a type has
         no place in the type map, or the entity is of an unfit kind.
     """
-    _check_names(name, source, first.names)
-    columns = []
-    for position, values in enumerate(zip(*first.rows, strict=True)):
-        column = first.names[position]
-        required = column in (source.entity, source.time)
-        is_time = column in (source.time, source.known_at)
-        wanted = "time" if is_time else source.types.get(column)
-        if wanted is not None:
-            columns.append(Column(column, wanted, converts=True, required=required))
-            continue
-        kind, type_name = first.driver[position] if first.driver else ("null", "")
-        if kind == "null":
-            kind = kind_of_values(values)
-            type_name = next((type(value).__name__ for value in values if value is not None), "")
-            if not first.whole and kind in ("null", "int"):
-                kind = _probe(name, source, times, column, kind)
-        if kind is None:
-            raise _without_place(name, column, type_name, values)
-        columns.append(Column(column, kind, required=required))
-    _check_entity(name, source, columns, first)
-    return columns
+    probe = None if first.whole else functools.partial(_probe, name, source, times)
+    return settle(name, source, first.names, first.rows, first.driver, probe)
 
 
 def _probe(name: str, source: SqlSource, times: Times, column: str, kind: str) -> str | None:
@@ -140,58 +127,3 @@ def _probe(name: str, source: SqlSource, times: Times, column: str, kind: str) -
             return "int"
         floats = sa.select(sa.func.max(sa.func.typeof(wanted) == "real")).select_from(rows)
         return "float" if connection.execute(floats).scalar() else "int"
-
-
-def _without_place(name: str, column: str, type_name: str, values: Sequence[Any]) -> DataError:
-    row, value = next(((i, v) for i, v in enumerate(values, 1) if v is not None), (1, None))
-    return DataError(
-        name,
-        f"column {column!r}, row {row}",
-        f"its type {type_name} cannot be mapped to a feature",
-        f"Cast it in the query (CAST({column} AS ...)), take its parts as columns, or leave it out",
-        value,
-    )
-
-
-def _check_names(name: str, source: SqlSource, names: list[str]) -> None:
-    twice = sorted({column for column in names if names.count(column) > 1})
-    if twice:
-        raise DataError(
-            name,
-            f"query, column {twice[0]!r}",
-            f"two columns of the result have this name (the columns are {', '.join(names)})",
-            f"Give each its own name with AS, such as m.{twice[0]} AS m_{twice[0]}",
-        )
-    wanted = {
-        "entity": source.entity,
-        "time": source.time,
-        "known_at": source.known_at,
-        "partitions.column": source.partitions.column if source.partitions else None,
-        **{f"types.{column}": column for column in source.types},
-    }
-    for setting, column in wanted.items():
-        if column is None or column in names:
-            continue
-        lowered = {other.lower(): other for other in reversed(names)}
-        near = difflib.get_close_matches(column.lower(), lowered, 1, 0.5)
-        hint = f"Did you mean {lowered[near[0]]!r}? " if near else ""
-        raise DataError(
-            name,
-            f"column {column!r}",
-            f"the source's {setting} names it, but the result's columns are {', '.join(names)}",
-            f"{hint}Select it in the query, or change the setting",
-        )
-
-
-def _check_entity(name: str, source: SqlSource, columns: list[Column], first: FirstRows) -> None:
-    position = first.names.index(source.entity)
-    column = columns[position]
-    if column.kind in ("int", "text", "bytes"):
-        return
-    value = next((row[position] for row in first.rows if row[position] is not None), None)
-    if column.kind == "null":
-        rule, mend = "it is NULL", f"Add WHERE {column.name} IS NOT NULL to the query"
-    else:
-        rule = f"the entity is of kind {column.kind}, but must be int, text or bytes"
-        mend = f"Cast it in the query, or set types: {{{column.name}: int}} (or text) in the source"
-    raise DataError(name, f"column {column.name!r}, row 1", rule, mend, value)

@@ -6,11 +6,12 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
+from components.ingest.plan import FAR_FUTURE, NoRowsError, Times
+from components.ingest.plan import no_rows as source_without_rows
 from components.ingest.sources import SqlSource
-from components.ingest.sql.bind import FAR_FUTURE, Times, bound_query
-from components.ingest.sql.connect import connected, database_url, sqlite_path
+from components.ingest.sql.bind import bound_query
+from components.ingest.sql.connect import connected, database_file, database_url
 from components.ingest.sql.partitions import subquery
 from components.ingest.sql.times import UnfitError, to_microseconds
 
@@ -32,11 +33,11 @@ def watermark(name: str, source: SqlSource, as_of: int = FAR_FUTURE) -> str:
     """
     if source.watermark is not None:
         return f"query:{_value(name, source, as_of)}"
-    path = sqlite_path(database_url(name, source))
+    path = database_file(database_url(name, source))
     if path is None:
         return f"unknown:{uuid.uuid4().hex}"
     states = []
-    for file in (path, path.with_name(f"{path.name}-wal")):
+    for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in ("-wal", ".wal"))):
         state = file.stat() if file.exists() else None
         states.append(f"{state.st_size}:{state.st_mtime_ns}" if state else "none")
     return f"file:{':'.join(states)}"
@@ -78,22 +79,12 @@ def latest(name: str, source: SqlSource) -> int:
         ) from None
 
 
-def no_rows(name: str, source: SqlSource, times: Times) -> DataError:
+def no_rows(name: str, source: SqlSource, times: Times) -> NoRowsError:
     """The error of a query without rows; it tells the watermark, if there is one."""
-    if (times.begin, times.end) == (0, FAR_FUTURE):
-        span = "at any time"
-    else:
-        span = f"from {format_instant(times.begin)} to {format_instant(times.end)}"
     holds = ""
     if source.watermark is not None:
         holds = f"; its watermark is {_value(name, source, FAR_FUTURE)}"
-    return DataError(
-        name,
-        "query",
-        f"it gives no rows {span}{holds}",
-        "Check --as-of against the times in the data, the lengths of split and windows, and the "
-        "query's conditions",
-    )
+    return source_without_rows(name, "query", times, holds)
 
 
 def _instant(value: Any, source: SqlSource) -> int:

@@ -127,8 +127,8 @@ def test_a_file_that_is_no_database(make_source, tmp_path):
     path = tmp_path / "text.db"
     path.write_text("machine,at\n" * 100)
     assert told_by(make_source(url=f"sqlite:///{path}")) == (
-        f"readings: database sqlite:///{path}: the file is not a SQLite database (file is not a "
-        "database). Check the path in the URL"
+        f"readings: database sqlite:///{path}: the file is no such database (file is not a "
+        "database). Check the path and the dialect in the URL"
     )
 
 

@@ -105,3 +105,35 @@ def test_a_partition_column_that_is_not_there_is_named(database, make_source):
         "readings: column 'cutt': the source's partitions.column names it, but the result's "
         "columns are id, at, cut. Did you mean 'cut'? Select it in the query, or change the setting"
     )
+
+
+def test_what_a_warehouse_is_asked():
+    """In SQLAlchemy's plain dialect, from which those of warehouses begin."""
+    from sqlalchemy.engine.default import DefaultDialect
+
+    from components.ingest.sql.bind import bound_query
+    from components.ingest.sql.partitions import Partition, partition_query
+
+    source = SqlSource.model_validate(
+        {
+            "kind": "sql",
+            "url_env": "WAREHOUSE",
+            "query": "SELECT * FROM readings WHERE at < :end -- all",
+            "entity": "id",
+            "time": "at",
+        }
+    )
+    query = bound_query("readings", source, source.query, TIMES, "snowflake")
+
+    def asked(partition: Partition) -> str:
+        return " ".join(
+            str(partition_query(query, partition).compile(dialect=DefaultDialect())).split()
+        )
+
+    inner = "SELECT * FROM (SELECT * FROM readings WHERE at < :end -- all ) AS source_rows WHERE"
+    assert asked(Partition(1, 3, "id", by_remainder=True)) == (
+        f"{inner} (id % :id_1 + :param_1) % :param_2 = :param_3"
+    )
+    assert asked(Partition(0, 2, "MODEL", high="m")) == (
+        f'{inner} "MODEL" < :param_1 OR "MODEL" IS NULL'
+    )

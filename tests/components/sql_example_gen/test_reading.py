@@ -156,15 +156,17 @@ def test_the_one_bad_row_is_found(database, make_source, bad_row):
 
 
 @pytest.mark.parametrize(
-    ("row", "column"), [((None, DAY, 1), "id"), ((1, None, 1), "at")], ids=["entity", "time"]
+    ("row", "column", "told_by"),
+    [((None, DAY, 1), "id", f"at {DAY!r}"), ((1, None, 1), "at", "id 1")],
+    ids=["entity", "time"],
 )
-def test_keys_are_never_null(database, make_source, read, row, column):
+def test_keys_are_never_null(database, make_source, read, row, column, told_by):
     url = database(TABLE, rows=[(1, DAY, 1), (2, DAY, 1), row])
     with pytest.raises(DataError) as told:
         read(make_source(url=url))
     assert str(told.value) == (
-        f"readings: column '{column}', row 3: it is NULL, but every row needs its entity and its "
-        f"time. Add WHERE {column} IS NOT NULL to the query"
+        f"readings: column '{column}', row 3 ({told_by}): it is NULL, but every row needs its "
+        f"entity and its time. Add WHERE {column} IS NOT NULL to the query"
     )
 
 
@@ -246,8 +248,9 @@ def test_servers_without_a_watermark_are_never_cached(make_source, monkeypatch):
 
 
 def test_uuids_need_no_cast():
+    from components.ingest.plan import Column
     from components.ingest.sources import SqlSource
-    from components.ingest.sql.columns import Column, kind_of_values, to_batch
+    from components.ingest.sql.columns import kind_of_values, to_batch
 
     values = [uuid.UUID(int=1), None]
     assert kind_of_values(values) == "text"

@@ -139,7 +139,7 @@ def test_reading_leaves_its_error_for_the_executor(folders, database, make_sourc
     source = make_source(url=url, batch_rows=2)
     plan = sql.plan("readings", source, TIMES)
     reader = stages.ReadPartition("readings", source, TIMES, plan.columns, work)
-    batches = reader.process(plan.partitions[0])
+    batches = reader.process((0, plan.partitions[0]))
     assert next(batches)[3].num_rows == 2
     with pytest.raises(DataError):
         next(batches)

@@ -119,9 +119,32 @@ def test_a_file_of_sqlite_must_lie_on_a_volume():
     data = changed("kubeflow.nodes.__default__.secrets", None)
     data["sources"]["observations"]["url"] = "sqlite:///var/demo/plant.db"
     assert "a file that SqlExampleGen-observations would not find" in refusal(data)
+    data["sources"]["observations"]["url"] = "duckdb:///var/demo/plant.duckdb"
+    assert "a file that SqlExampleGen-observations would not find" in refusal(data)
     for url in ("sqlite:////mnt/plant/plant.db", "postgresql://reader@db/plant"):
         data["sources"]["observations"]["url"] = url
         check_ready(parse_settings(yaml.safe_dump(data)), VALID, "kfp")
+
+
+def test_a_store_is_given_its_variable_and_an_object_store_needs_no_volume():
+    data = changed("kubeflow.nodes.SensorExampleGen-telemetry", {"volumes": []})
+    data["sources"]["telemetry"]["path"] = "s3://plant/telemetry/**/*.parquet"
+    data["sources"]["inspections"] = {
+        "kind": "mongo",
+        "url_env": "PLANT_MONGO",
+        "collection": "inspections",
+        "fields": {"machine_id": "machine.id", "at": "at", "score": "score"},
+        "entity": "machine_id",
+        "time": "at",
+        "windows": [{"size": "7d", "aggregate": {"score": ["max"]}}],
+    }
+    assert (
+        "sources.inspections.url_env is 'PLANT_MONGO', which StoreExampleGen-inspections is not "
+        "given: expected it under kubeflow.nodes, as in secrets: {PLANT_MONGO: "
+    ) in refusal(data)
+    node = {"secrets": {"PLANT_MONGO": {"secret": "plant-mongo", "key": "url"}}}
+    data["kubeflow"]["nodes"]["StoreExampleGen-inspections"] = node
+    check_ready(parse_settings(yaml.safe_dump(data)), VALID, "kfp")
 
 
 def test_every_problem_is_told_at_once():

@@ -1,0 +1,1 @@
+"""Points of an InfluxDB measurement: a source of rows."""

@@ -1,0 +1,1 @@
+"""Documents of a MongoDB collection: a source of rows."""

@@ -1,0 +1,1 @@
+"""Sources of rows other than SQL queries."""
