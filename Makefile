@@ -8,7 +8,7 @@ DEV := infra/environment/prepare.sh dev
 
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image image-try compile submit gate promote lint format lock audit notebooks bench clean clean-all
+.PHONY: help run demo check doctor test test-services test-1.21 smoke-1.21 walk image image-try compile submit gate promote ui lint format lock audit notebooks bench clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: ## run every test that needs only PyPI (ARGS="-k sensor", JOBS=4)
 	@$(DEV)
 	@$(PY) -m pytest -m "not services" -n $(JOBS) --dist loadfile $(ARGS)
 
-test-services: ## install MariaDB, nginx, Prometheus and its companions, and kustomize from Debian's packages and run the tests that need them
+test-services: ## install MariaDB, nginx, Prometheus and its companions, kustomize, Chromium, InfluxDB and Redis from Debian's packages and run the tests that need them
 	@$(DEV)
 	@infra/environment/install_services.sh
 	@$(PY) -m pytest -m services $(ARGS)
@@ -92,6 +92,10 @@ image: ## build the image that clusters run, and print its digest (ARGS="--push 
 
 image-try: ## build it from Debian's packages without a registry, and run the pipeline in it (root, buildah, mmdebstrap)
 	@infra/image/try.sh
+
+ui: ## show runs and versions in the browser (ARGS="--port 8081 --open")
+	@$(RUN)
+	@$(PY) -m pipeline ui $(ARGS)
 
 notebooks: ## open the notebooks in JupyterLab
 	@$(DEV)
