@@ -36,7 +36,7 @@ test: ## run every test that needs only PyPI (ARGS="-k sensor", JOBS=4)
 	@$(DEV)
 	@$(PY) -m pytest -m "not services" -n $(JOBS) --dist loadfile $(ARGS)
 
-test-services: ## install MariaDB, nginx, Prometheus and its companions, kustomize, Chromium, InfluxDB and Redis from Debian's packages and run the tests that need them
+test-services: ## install MariaDB, nginx, Prometheus and its companions, kustomize, Chromium, InfluxDB, Redis and Mosquitto from Debian's packages and run the tests that need them
 	@$(DEV)
 	@infra/environment/install_services.sh
 	@$(PY) -m pytest -m services $(ARGS)

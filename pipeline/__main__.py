@@ -17,6 +17,10 @@ _VERBS = {
     "init": ("pipeline.init:command", "Propose settings and schema from your own data."),
     "check": ("pipeline.check:command", "Validate settings and try each source."),
     "demo": ("pipeline.demo:command", "Make the simulated plant's data."),
+    "collect": (
+        "pipeline.collect.command:command",
+        "Collect sensor readings from MQTT or Kafka.",
+    ),
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),
     "schema": ("pipeline.schema:command", "Infer, compare and accept the data's schema."),
     "report": ("pipeline.report.command:command", "Write a page about a run."),

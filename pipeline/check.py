@@ -83,6 +83,8 @@ def check(settings: Settings, console: Console, as_of: str | None = None) -> int
         console.print(Padding(_window_table(settings, window), (0, 0, 0, 4)))
     for name in settings.sources:
         failures += not _try_source(settings, name, window, console)
+    for name in settings.collect:
+        failures += not _try_stream(settings, name, console)
     return 1 if failures + _try_schema(settings, console) else 0
 
 
@@ -140,6 +142,20 @@ def _try_source(settings: Settings, name: str, window: DataWindow | None, consol
     if made:
         shown = ", ".join(made[:3]) + (f" … {made[-1]}" if len(made) > 3 else "")
         console.print(f"    [dim]makes {len(made)} columns: {escape(shown)}[/]", soft_wrap=True)
+    return True
+
+
+def _try_stream(settings: Settings, name: str, console: Console) -> bool:
+    from pipeline.collect.connect import try_broker
+    from pipeline.collect.messages import StreamError
+
+    what = f"collect.{name}"
+    try:
+        with console.status(f"trying {escape(what)} …"):
+            _say(console, _GOOD, what, try_broker(settings.collect[name]))
+    except StreamError as error:
+        _say(console, _BAD, what, str(error))
+        return False
     return True
 
 

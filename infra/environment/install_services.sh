@@ -12,6 +12,7 @@ command -v kustomize >/dev/null 2>&1 || unpack_debian13 "$PWD/.tools/kustomize" 
 missing=
 [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
+[ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 for program in alertmanager pushgateway node-exporter; do
     command -v "prometheus-$program" >/dev/null 2>&1 || missing="$missing prometheus-$program"

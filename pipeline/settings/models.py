@@ -24,6 +24,7 @@ from pipeline.settings.blocks import (
     Training,
     default_metrics,
 )
+from pipeline.settings.collect import AnyStream
 from pipeline.settings.features import FeatureError, Features, expand, trainer_features
 from pipeline.settings.fields import FROZEN, NodeName, SourceName, Text, is_folder_name
 from pipeline.settings.kubeflow import Kubeflow
@@ -43,6 +44,7 @@ class Settings(pydantic.BaseModel):
     as_of: str = "now"
     spine: SourceName = "observations"
     sources: Annotated[dict[SourceName, AnySource], pydantic.Field(min_length=1)]
+    collect: dict[SourceName, AnyStream] = {}
     label: Label
     split: Split
     schema_file: Annotated[Text, pydantic.Field(alias="schema")] = "schemas/schema.pbtxt"
@@ -116,6 +118,11 @@ class Settings(pydantic.BaseModel):
         spine = self.spine_source
         known = (spine.known_at,) if spine.known_at else ()
         return (self.label.name, spine.entity, spine.time, *known)
+
+    def collect_directory(self, source: str) -> str:
+        """Where the readings of a stream go: below it are ``readings`` and ``rejected``."""
+        own = self.collect[source].directory
+        return (own or f"{self.run.directory.rstrip('/')}/collected/{source}").rstrip("/")
 
     def beam_runner(self, node_id: str) -> Runner:
         """Where a node's Beam work is done: as it says itself, else as ``__default__`` says."""

@@ -40,9 +40,14 @@ _BOUNDS = {
 # What stands here may hold a password, so that messages never repeat it.
 _UNSHOWN = {
     *("url", "url_env", "token_env", "cookies_env", "password_env", "secrets"),
-    *("tracking_uri", "tracking_uri_env"),
+    *("tracking_uri", "tracking_uri_env", "username_env"),
 }
-_TAGS_AT = {("sources", 2): set(kinds()), ("split", 1): {"time", "entity"}}
+_TAGS_AT = {
+    ("sources", 2): set(kinds()),
+    ("split", 1): {"time", "entity"},
+    ("collect", 2): {"mqtt", "kafka"},
+    ("collect", 4): {"json", "number"},
+}
 
 
 def problems_of(
