@@ -1,6 +1,6 @@
 """What ``training.json`` tells of a training, as metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.metrics.scheme import Sample
@@ -33,15 +33,19 @@ def of_training(report: Mapping[str, Any], *_: str) -> Iterator[Sample]:
         for statistic in ("mean", "p50", "p99"):
             if (seconds := last.get(f"{name}_seconds", {}).get(statistic)) is not None:
                 yield Sample(f"training_{name}_seconds", seconds, {"statistic": statistic})
-    timed = [epoch for epoch in epochs if "input_wait_seconds" in epoch]
-    if timed:
-        waited = sum(epoch["input_wait_seconds"]["total"] for epoch in timed)
-        yield Sample(
-            "training_input_wait_ratio",
-            waited / max(sum(epoch["step_seconds"]["total"] for epoch in timed), 1e-9),
-        )
+    if (waited := input_wait_ratio(epochs)) is not None:
+        yield Sample("training_input_wait_ratio", waited)
     best = next((e for e in epochs if e["epoch"] == report.get("best_epoch")), last)
     yield Sample("training_best_epoch", best["epoch"])
     for metric, value in best["metrics"].items():
         if value is not None:
             yield Sample("training_metric", value, {"metric": metric})
+
+
+def input_wait_ratio(epochs: Sequence[Mapping[str, Any]]) -> float | None:
+    """The share of the steps' time in which they waited for input; None where it was not timed."""
+    timed = [epoch for epoch in epochs if "input_wait_seconds" in epoch]
+    if not timed:
+        return None
+    waited = sum(epoch["input_wait_seconds"]["total"] for epoch in timed)
+    return waited / max(sum(epoch["step_seconds"]["total"] for epoch in timed), 1e-9)

@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.metrics.training import input_wait_ratio
 from pipeline.report import charts, numbers
 from pipeline.report.run import Report, Run
 
@@ -89,6 +90,8 @@ def _figures(report: Report) -> list[tuple[str, str, str]]:
             f"{', '.join(strategy['devices'])}: {strategy['why']}",
         ),
     ]
+    if (waited := input_wait_ratio(epochs)) is not None:
+        found.insert(3, ("Waiting for input", numbers.percent(waited), "of the steps' time"))
     for device, peak in report["gpu_memory_peak_bytes"].items():
         found.append((f"Memory of {device}", f"{peak / 2**30:.2f} GiB", "at most, by tensors"))
     return found

@@ -164,7 +164,8 @@ def reports() -> dict[tuple[str, str, str], Any]:
                     "epoch": number,
                     "seconds": 2.0,
                     "examples_per_second": 1000.0,
-                    "step_seconds": {"mean": 0.003, "p50": 0.002, "p99": 0.01},
+                    "step_seconds": {"total": 0.6, "mean": 0.003, "p50": 0.002, "p99": 0.01},
+                    "input_wait_seconds": {"total": 0.03 * number},
                     "learning_rate": 0.001,
                     "metrics": {"loss": 1 / number, "val_loss": 1.1 / number, "val_auc": 0.9},
                 }

@@ -243,6 +243,11 @@ def test_figures_without_a_number_are_left_out(tmp_path: Path) -> None:
     assert Page(text).of("training").count("eval: ") == 2 + 3
 
 
+def test_the_wait_for_input_is_told(tmp_path: Path) -> None:
+    told = page(made_run.make(tmp_path, made_run.reports())).of("training")
+    assert re.search(r"Waiting for input\s*10 %", told), told
+
+
 def test_a_password_in_the_settings_is_not_shown(tmp_path: Path) -> None:
     folder = made_run.make(tmp_path)
     (tmp_path / "settings.yaml").write_text("url: postgresql://user:hunter2@host/db\n")
