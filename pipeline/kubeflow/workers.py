@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from components.ingest.sources import SensorSource
-from components.ingest.tfrecord import is_remote
 from pipeline.nodes import beam_node_ids, example_gen_id
 from pipeline.settings import Problem, Settings
 from pipeline.settings.beam import Dataflow, Direct, Docker, Loopback, Runner
@@ -35,6 +34,8 @@ def unseen(settings: Settings) -> Iterator[Problem]:
         secret = settings.kubeflow.node(name).secrets
         held = [variable for variable in source.variables if variable in secret]
         if isinstance(source, SensorSource):
+            from components.ingest.tfrecord import is_remote  # Brings NumPy: see places.
+
             if all(map(is_remote, source.paths)):
                 continue
             why = "no volume, and so no sensor files"
