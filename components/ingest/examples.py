@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest.tfrecord import RecordWriter, is_remote, read_records, remote
+from components.ingest.paths import is_remote, remote
+from components.ingest.tfrecord import RecordWriter, read_records
 
 
 def shard_name(index: int, count: int) -> str:

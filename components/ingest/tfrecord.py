@@ -4,7 +4,7 @@ Framing and compression run in C; TensorFlow is not imported. The format (a reco
 the length's checksum, the data, the data's checksum) is that of
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h
 
-Paths may be local or, with a scheme such as ``gs://``, whatever TFX's file systems open.
+Paths are as ``paths.py`` takes them.
 """
 
 import gzip
@@ -18,6 +18,8 @@ from typing import IO, Any
 import google_crc32c
 import numpy as np
 import typing_extensions
+
+from components.ingest.paths import is_remote, open_file, remote, remove, rename
 
 _COMPRESSION_LEVEL = 1
 _READ_CHUNK = 1 << 20
@@ -138,41 +140,3 @@ def _unframe(path: str, stream: Any) -> Iterator[bytes]:
         rest = data[at:]
     if rest:
         raise ValueError(f"{path} is cut short: its last record is not whole")
-
-
-def is_remote(path: str) -> bool:
-    """Whether the path has a scheme, such as ``gs://``."""
-    return "://" in path
-
-
-def remote() -> Any:
-    """TFX's file systems."""
-    from tfx.dsl.io import fileio
-
-    return fileio
-
-
-def open_file(path: str, mode: str) -> IO[bytes]:
-    """Opens a local or remote file; ``mode`` is ``'rb'`` or ``'wb'``."""
-    return remote().open(path, mode) if is_remote(path) else Path(path).open(mode)
-
-
-def rename(source: str, target: str) -> None:
-    """Gives a file another name, in place of what may stand there."""
-    if is_remote(target):
-        remote().rename(source, target, overwrite=True)
-    else:
-        Path(source).replace(target)
-
-
-def exists(path: str) -> bool:
-    """Whether there is such a file or folder."""
-    return remote().exists(path) if is_remote(path) else Path(path).exists()
-
-
-def remove(path: str) -> None:
-    """Removes a file, if it is there."""
-    if not is_remote(path):
-        Path(path).unlink(missing_ok=True)
-    elif exists(path):
-        remote().remove(path)

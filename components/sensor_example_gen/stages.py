@@ -11,6 +11,7 @@ import apache_beam as beam
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name, split_folder
+from components.ingest.paths import remote
 from components.ingest.sensor.buckets import (
     BucketWriter,
     QuarantineWriter,
@@ -20,7 +21,6 @@ from components.ingest.sensor.buckets import (
 from components.ingest.sensor.features import SensorJob, bucket_windows, clean_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.tally import Tally
-from components.ingest.tfrecord import remote
 
 _ROWS = 16_384
 

@@ -21,9 +21,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
+from components.ingest.paths import exists, open_file, rename
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
-from components.ingest.tfrecord import exists, open_file, rename
 
 _ERROR = "error.json"
 _PIECES = "pieces.json"

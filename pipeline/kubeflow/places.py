@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 from components.distributed_trainer.pod import Pod
+from components.ingest.paths import is_remote
 from components.ingest.source import Source
 from components.ingest.sources import SensorSource, SqlSource
 from pipeline.kubeflow.resources import Backend
@@ -86,9 +87,6 @@ def _releases(settings: Settings, backend: Backend) -> Iterator[Problem]:
 
 def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
     assert settings.kubeflow is not None
-    # Brings NumPy, which is not where a compiled package is only submitted.
-    from components.ingest.tfrecord import is_remote
-
     for name, source in settings.sources.items():
         node_id = example_gen_id(settings, name)
         node = settings.kubeflow.node(node_id)

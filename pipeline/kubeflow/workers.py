@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from components.ingest.paths import is_remote
 from components.ingest.sources import SensorSource
 from pipeline.nodes import beam_node_ids, example_gen_id
 from pipeline.settings import Problem, Settings
@@ -34,8 +35,6 @@ def unseen(settings: Settings) -> Iterator[Problem]:
         secret = settings.kubeflow.node(name).secrets
         held = [variable for variable in source.variables if variable in secret]
         if isinstance(source, SensorSource):
-            from components.ingest.tfrecord import is_remote  # Brings NumPy: see places.
-
             if all(map(is_remote, source.paths)):
                 continue
             why = "no volume, and so no sensor files"

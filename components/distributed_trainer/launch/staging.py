@@ -14,6 +14,7 @@ from components.distributed_trainer.launch.job import OUTPUTS, Job
 from components.distributed_trainer.launch.launcher import TrainingFailed
 from components.distributed_trainer.launch.signs import Signs, pause
 from components.distributed_trainer.settings import ClusterWorkers
+from components.ingest.paths import is_remote
 
 SEEN_AFTER = 90.0
 """Seconds: NFS and Cloud Storage FUSE may say for a minute that what another machine has just made
@@ -97,7 +98,7 @@ class Stage:
                 shutil.copytree(there, here, dirs_exist_ok=True)
 
     def _is_seen(self, place: str) -> bool:
-        return "://" in place or place.startswith(self._seen)
+        return is_remote(place) or place.startswith(self._seen)
 
     def _output(self, place: str) -> str:
         return place if self._is_seen(place) else str(self._place("outputs", place))

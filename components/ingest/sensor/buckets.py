@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typing_extensions
 
-from components.ingest import tfrecord
+from components.ingest.paths import is_remote, remote
 from components.ingest.sensor.plan import Plan, hash_entities
 from components.ingest.sensor.quarantine import QUARANTINE
 
@@ -30,9 +30,9 @@ class WholeFile:
 
     def __enter__(self) -> IO[bytes]:
         folder = self.path.rpartition("/")[0]
-        if tfrecord.is_remote(folder):
-            tfrecord.remote().makedirs(folder)
-            self._file = tfrecord.remote().open(self._temporary, "wb")
+        if is_remote(folder):
+            remote().makedirs(folder)
+            self._file = remote().open(self._temporary, "wb")
         else:
             Path(folder).mkdir(parents=True, exist_ok=True)
             self._file = Path(self._temporary).open("wb")
@@ -42,11 +42,11 @@ class WholeFile:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         assert self._file is not None
         self._file.close()
-        if tfrecord.is_remote(self.path):
+        if is_remote(self.path):
             if kind is None:
-                tfrecord.remote().rename(self._temporary, self.path, overwrite=True)
+                remote().rename(self._temporary, self.path, overwrite=True)
             else:
-                tfrecord.remote().remove(self._temporary)
+                remote().remove(self._temporary)
         elif kind is None:
             Path(self._temporary).replace(self.path)
         else:
@@ -112,7 +112,7 @@ def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
     """A bucket's readings, from the files of all portions."""
     batches: list[pa.RecordBatch] = []
     for path in sorted(set(paths)):
-        stream = tfrecord.remote().open(path, "rb") if tfrecord.is_remote(path) else pa.OSFile(path)
+        stream = remote().open(path, "rb") if is_remote(path) else pa.OSFile(path)
         with stream, pa.ipc.open_stream(stream) as reader:
             batches.extend(reader)
     return pa.Table.from_batches(batches, schema=plan.schema)

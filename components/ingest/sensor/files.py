@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pyarrow_hotfix  # noqa: F401 - Arrow 10 runs code that a file brings (CVE-2023-47248)
 
 from components.ingest.errors import DataError
+from components.ingest.paths import is_remote
 from components.ingest.sensor import stores
 from components.ingest.sensor.stores import Stored
 from components.ingest.sources import SensorSource
-from components.ingest.tfrecord import is_remote
 
 FORMATS = {
     ".jsonl": "jsonl",

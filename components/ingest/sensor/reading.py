@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.ingest.errors import DataError
+from components.ingest.paths import is_remote
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sensor import stores
 from components.ingest.sensor.csv import CsvLines, read_header
@@ -16,7 +17,6 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
-from components.ingest.tfrecord import is_remote
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20

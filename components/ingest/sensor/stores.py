@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from components.ingest.errors import DataError
-from components.ingest.tfrecord import is_remote
+from components.ingest.paths import is_remote
 
 _BUFFER = 1 << 20
 _CONNECT_SECONDS = 10
