@@ -108,6 +108,14 @@ class SqlSource(RowSource):
 
         return sql.preview(name, self, times, rows)
 
+    def entity_rows(
+        self, name: str, times: Times, entities: Sequence[int | str | bytes] | None
+    ) -> "pa.Table":
+        """See ``sql.entities``: the query stays whole, the database chooses the entities."""
+        from components.ingest.sql.entities import entity_rows
+
+        return entity_rows(name, self, times, entities)
+
 
 class Channel(pydantic.BaseModel):
     """One measured quantity.

@@ -10,6 +10,7 @@ import pyarrow as pa
 from components.ingest import sql
 from components.ingest.errors import DataError
 from components.ingest.plan import FAR_FUTURE, Times
+from components.ingest.sql.entities import Entity, entity_kind, entity_rows
 from components.point_in_time_join.asof import as_of
 from components.point_in_time_join.entities import encode_entities, entity_values
 from components.point_in_time_join.feeds import usable_rows
@@ -19,7 +20,6 @@ from pipeline.monitor.comparison import Comparison
 from pipeline.monitor.served import Served
 from pipeline.settings import Settings
 from serving.online.spine import read_entity
-from serving.online.sql_rows import Entity, entity_kind, entity_rows
 from serving.online.stored import as_stored
 
 _ANSWERS = {

@@ -18,13 +18,13 @@ from components.ingest.durations import MICROSECONDS
 from components.ingest.kinds import AnySource
 from components.ingest.plan import FAR_FUTURE, Times
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.sources import SensorSource
+from components.ingest.sql.entities import Entity, entity_kind
 from components.point_in_time_join.feeds import ALL
 from components.point_in_time_join.join import Match, join_matched
 from components.point_in_time_join.settings import JoinSettings
 from serving.online.sensor_rows import SensorReader
 from serving.online.spine import read_entity, spine_at, spine_between
-from serving.online.sql_rows import Entity, entity_kind, entity_rows
 from serving.online.stored import as_schema, as_stored
 
 MAX_AGE = 30 * MICROSECONDS["d"]
@@ -202,11 +202,7 @@ class FeatureReader:
             unbounded = not source.windows and source.tolerance is None
             begin = 0 if unbounded else max(first - source.lookback, 0)
             times = Times(begin, last + 1, known)
-            if isinstance(source, SqlSource):
-                rows = entity_rows(name, source, times, entities)
-            else:
-                rows = source.entity_rows(name, times, entities)
-            return {ALL: as_stored(rows)}
+            return {ALL: as_stored(source.entity_rows(name, times, entities))}
         found = self._sensors[name].tables(entities, first, last, known)
         return {split: as_stored(table) for split, table in found.items()}
 
