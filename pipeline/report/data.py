@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from components.ingest.durations import MICROSECONDS, parse_duration
 from pipeline.report import charts, numbers
-from pipeline.report.run import Report, Run
+from pipeline.report.run import READERS, Report, Run
 from pipeline.report.sensors import Sensor, hours, sensor
 
 _PHONE, _DESK = 360.0, 1040.0
@@ -19,7 +19,7 @@ class Source:
 
     Attributes:
       name: in the settings.
-      kind: SQL or sensors.
+      kind: a value of ``run.READERS``.
       read: rows or readings read.
       used: what went on.
       rejected: by reason, how many.
@@ -46,8 +46,8 @@ class Source:
 
     @property
     def why(self) -> str:
-        """Why, for a database's rows; readings have a picture of that."""
-        reasons = self.rejected.items() if self.kind == "SQL" else ()
+        """Why, for rows; readings have a picture of that."""
+        reasons = self.rejected.items() if self.kind != "sensors" else ()
         return ", ".join(f"{reason} {count:,}" for reason, count in reasons)
 
 
@@ -93,8 +93,8 @@ def of(run: Run) -> Data | None:
 
 def _sources(run: Run, join: Report | None) -> Iterator[Source]:
     feeds: Report = {} if join is None else join["sources"]
-    for stage in run.stages("SqlExampleGen"):
-        report, name = run.report(stage, "report"), stage.partition("-")[2]
+    for stage in (*run.stages("SqlExampleGen"), *run.stages("StoreExampleGen")):
+        report, (kind, _, name) = run.report(stage, "report"), stage.partition("-")
         if report is not None:
             feed: Report = feeds.get(name, {})
             outside = report["rows_outside"]
@@ -105,7 +105,7 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 left["outside the time asked for"] = outside
             yield Source(
                 name,
-                "SQL",
+                READERS[kind],
                 report["rows"] + outside,
                 report["rows"] + outside - sum(left.values()),
                 left,
@@ -121,7 +121,7 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
             feed = next((feeds[key] for key in feeds if key.partition("/")[0] == name), {})
             yield Source(
                 name,
-                "sensors",
+                READERS["SensorExampleGen"],
                 report["readings"]["read"],
                 report["readings"]["used"],
                 {reason: told["readings"] for reason, told in report["rejected"].items()},

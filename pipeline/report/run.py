@@ -10,6 +10,9 @@ from pipeline import history
 
 Report = Mapping[str, Any]
 
+READERS = {"SqlExampleGen": "SQL", "StoreExampleGen": "store", "SensorExampleGen": "sensors"}
+"""The stages that read a source, and what such a source is called."""
+
 
 class NoRunError(Exception):
     """There is no such run."""

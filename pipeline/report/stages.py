@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.report import charts, numbers
-from pipeline.report.run import Report, Run
+from pipeline.report.run import READERS, Report, Run
 
 KINDS = {
     "done": "good",
@@ -21,7 +21,6 @@ KINDS = {
 """How good a stage's state is, as the page colours it."""
 
 _WORDS = {"cached": "from cache", "skipped": "taken over", "waiting": "not reached"}
-_READS = {"SqlExampleGen": "SQL", "SensorExampleGen": "sensors"}
 _SHOWN = 12
 
 
@@ -75,7 +74,7 @@ def of(run: Run) -> Stages | None:
 def _node(name: str, kind: str, told: str, seconds: float | None, result: str) -> charts.Node:
     """A stage's box; one that reads a source is called after that."""
     stage, _, source = name.partition("-")
-    words = f"{_READS[stage]}, {told}" if source else told
+    words = f"{READERS[stage]}, {told}" if source else told
     return charts.Node(
         name,
         source or name,

@@ -1,5 +1,6 @@
 """The page of a run, whatever became of it, from small artifacts and without TFX."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -241,6 +242,20 @@ def test_figures_without_a_number_are_left_out(tmp_path: Path) -> None:
     assert "cannot be shown" not in text
     assert not re.search(r'="-?(nan|inf)"', text)
     assert Page(text).of("training").count("eval: ") == 2 + 3
+
+
+def test_a_source_of_a_store_stands_among_the_sources(tmp_path: Path) -> None:
+    folder = made_run.make(tmp_path, made_run.reports())
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace("SqlExampleGen-", "StoreExampleGen-"))
+    found = read(folder)
+    executions = {
+        stage.replace("SqlExampleGen-", "StoreExampleGen-"): made
+        for stage, made in found.executions.items()
+    }
+    made = Page(report.render(dataclasses.replace(found, executions=executions), "plant"))
+    assert "cannot be shown" not in made.of("stages") + made.of("data")
+    assert "store" in made.of("data") and "embargo" in made.of("data")
 
 
 def test_the_wait_for_input_is_told(tmp_path: Path) -> None:
