@@ -1,13 +1,13 @@
 """A real InfluxDB 1.6 from the system's package, for tests: ``with Influx() as i``."""
 
 import secrets
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import requests
 
+from tests.installed import program
 from tests.postgres import free_port, wait_until
 
 USER = "plant"
@@ -47,15 +47,14 @@ class Influx:
         return f"http://{USER}:{self.password}@127.0.0.1:{self._port}"
 
     def __enter__(self) -> "Influx":
-        program = shutil.which("influxd")
-        if program is None:
-            raise RuntimeError("influxd is not installed: `make test-services` installs it")
         folder = Path(self._folder.name)
         settings = folder / "influxdb.conf"
         settings.write_text(_SETTINGS.format(folder=folder, port=self._port, rpc=free_port()))
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
-            [program, "run", "-config", str(settings)], stdout=self._log, stderr=self._log
+            [program("influxd"), "run", "-config", str(settings)],
+            stdout=self._log,
+            stderr=self._log,
         )
         try:
             wait_until(self._answers, 60)

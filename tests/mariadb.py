@@ -2,14 +2,13 @@
 
 import contextlib
 import getpass
-import os
 import secrets
-import shutil
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.installed import program
 from tests.postgres import free_port, wait_until
 
 USER = "plant"
@@ -40,7 +39,7 @@ class MariaDb:
         user = getpass.getuser()
         subprocess.run(
             [
-                _binary("mariadb-install-db"),
+                program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={data}",
                 f"--user={user}",
@@ -53,7 +52,7 @@ class MariaDb:
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
             [
-                _binary("mariadbd"),
+                program("mariadbd"),
                 "--no-defaults",
                 f"--datadir={data}",
                 f"--user={user}",
@@ -69,7 +68,7 @@ class MariaDb:
         try:
             wait_until(self._answers, 60)
             zones = subprocess.run(
-                [_binary("mariadb-tzinfo-to-sql"), "/usr/share/zoneinfo"],
+                [program("mariadb-tzinfo-to-sql"), "/usr/share/zoneinfo"],
                 check=True,
                 capture_output=True,
                 text=True,
@@ -102,7 +101,7 @@ class MariaDb:
     def _client(self, database: str, statements: str) -> None:
         done = subprocess.run(
             [
-                _binary("mariadb"),
+                program("mariadb"),
                 "--no-defaults",
                 f"--socket={self._folder.name}/socket",
                 "--user=root",
@@ -122,10 +121,3 @@ class MariaDb:
             raise RuntimeError(f"mariadbd stopped: {log[-2000:]}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
-
-
-def _binary(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        raise RuntimeError(f"{name} is not installed: `make test-services` installs it")
-    return path

@@ -1,7 +1,6 @@
 """A real Mosquitto from the system's package, for tests: ``with Mosquitto() as m``."""
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -9,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.installed import program
 from tests.postgres import free_port, wait_until
 
 USER = "plant"
@@ -52,7 +52,7 @@ class Mosquitto:
         ]
         if self._password is not None:
             subprocess.run(
-                [_binary("mosquitto_passwd"), "-c", "-b", folder / "users", USER, self._password],
+                [program("mosquitto_passwd"), "-c", "-b", folder / "users", USER, self._password],
                 check=True,
                 capture_output=True,
             )
@@ -78,7 +78,7 @@ class Mosquitto:
         folder = Path(self._folder.name)
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_binary("mosquitto"), "-c", folder / "mosquitto.conf"],
+                [program("mosquitto"), "-c", folder / "mosquitto.conf"],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -98,10 +98,3 @@ class Mosquitto:
             raise RuntimeError(f"mosquitto stopped: {log[-2000:]}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def _binary(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        raise RuntimeError(f"{name} is not installed: `make test-services` installs it")
-    return path

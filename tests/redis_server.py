@@ -1,11 +1,11 @@
 """A real Redis from the system's package, for tests: ``with RedisServer() as r``."""
 
 import secrets
-import shutil
 import subprocess
 import tempfile
 from typing import Any
 
+from tests.installed import program
 from tests.postgres import free_port, wait_until
 
 
@@ -27,13 +27,12 @@ class RedisServer:
         return f"redis://:{self.password}@127.0.0.1:{self._port}/0"
 
     def __enter__(self) -> "RedisServer":
-        program = shutil.which("redis-server")
-        if program is None:
-            raise RuntimeError("redis-server is not installed: `make test-services` installs it")
         self._folder = tempfile.TemporaryDirectory(prefix="redis", ignore_cleanup_errors=True)
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
         options += ["--requirepass", self.password, "--dir", self._folder.name]
-        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [program("redis-server"), *options], stdout=subprocess.DEVNULL
+        )
         wait_until(self._answers)
         return self
 

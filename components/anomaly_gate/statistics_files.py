@@ -54,6 +54,14 @@ def _parse(proto: _Proto, path: pathlib.Path) -> _Proto:
     return proto
 
 
+def common_stats(
+    feature: statistics_pb2.FeatureNameStatistics,
+) -> statistics_pb2.CommonStatistics:
+    """What is counted of any feature's values, whatever their type."""
+    kind = feature.WhichOneof("stats")
+    return getattr(feature, kind).common_stats
+
+
 def feature_name(feature: statistics_pb2.FeatureNameStatistics) -> str:
     """A feature's name; statistics hold it as a path or as a plain name."""
     return feature.name or ".".join(feature.path.step)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pydantic
 
 from components.ingest.durations import Duration, format_duration
+from components.ingest.fields import FROZEN as FROZEN
+from components.ingest.fields import Text as Name
+from components.ingest.fields import matching
 from components.ingest.plan import Column, NoRowsError, Plan, Preview, Times
 
 if TYPE_CHECKING:
@@ -24,17 +27,6 @@ Aggregate = Literal["count", "sum", "mean", "std", "min", "max", "first", "last"
 
 ColumnType = Literal["int", "float", "bool", "text", "bytes", "time"]
 
-FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
-Name = Annotated[str, pydantic.Field(min_length=1)]
-
-
-def _is_variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(
-            "expected the name of an environment variable such as 'PLANT_DB_URL', not what it holds"
-        )
-    return value
-
 
 def _has_no_password(value: str) -> str:
     if re.search(r"//[^/@]*:[^/@]*@|[?&][^=&]*(passw|pwd|secret|token)[^=&]*=", value, re.I):
@@ -45,7 +37,13 @@ def _has_no_password(value: str) -> str:
     return value
 
 
-Variable = Annotated[str, pydantic.AfterValidator(_is_variable)]
+Variable = Annotated[
+    str,
+    matching(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "expected the name of an environment variable such as 'PLANT_DB_URL', not what it holds",
+    ),
+]
 """An environment variable's name: secrets are named, never written into settings."""
 
 Url = Annotated[str, pydantic.AfterValidator(_has_no_password)]
@@ -144,6 +142,13 @@ class RowSource(Source):
     @classmethod
     def _zone_exists(cls, value: str) -> str:
         return check_zone(value)
+
+    @property
+    def named_columns(self) -> dict[str, str]:
+        """By setting the column that it names: the entity, the times, each of ``types``."""
+        named = {"entity": self.entity, "time": self.time, "known_at": self.known_at}
+        named |= {f"types.{column}": column for column in self.types}
+        return {setting: column for setting, column in named.items() if column is not None}
 
     @property
     def lookback(self) -> int:

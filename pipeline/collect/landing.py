@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from components.ingest.durations import MICROSECONDS
 from components.ingest.sensor.quarantine import as_text
+from serving.folders import sync_folder
 
 READINGS, REJECTED = "readings", "rejected"
 NOBODY = "__HIVE_DEFAULT_PARTITION__"
@@ -82,7 +83,7 @@ def land(folder: Path, table: pa.Table) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(folder)
+    sync_folder(folder)
     return path
 
 
@@ -110,12 +111,4 @@ def _make(folder: Path) -> None:
         return
     _make(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder.parent)

@@ -6,9 +6,9 @@ from typing import Literal
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.anomaly_gate.statistics_files import Statistics, feature_name
+from components.anomaly_gate.statistics_files import Statistics, common_stats, feature_name
 from components.ingest.examples import decode, encode
 
 Kind = Literal["numeric", "categorical"]
@@ -75,12 +75,7 @@ def values_of(statistics: Statistics) -> dict[str, float]:
     dataset = statistics.datasets[0]
     rows = max(1.0, float(dataset.num_examples))
     return {
-        feature_name(feature): _common(feature).num_non_missing / rows
+        feature_name(feature): common_stats(feature).num_non_missing / rows
         for feature in dataset.features
-        if _common(feature).num_non_missing
+        if common_stats(feature).num_non_missing
     }
-
-
-def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:
-    stats = feature.WhichOneof("stats")
-    return getattr(feature, stats).common_stats

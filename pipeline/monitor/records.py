@@ -124,7 +124,7 @@ def stacked(group: Sequence[Kept], columns: Columns) -> Part:
     observed: list[int] = []
     for kept in group:
         rows = table.slice(len(about), kept.rows)
-        about += _told(kept.origin, rows, columns.entity, _entity, None)
+        about += _told(kept.origin, rows, columns.entity, _text, None)
         observed += _told(kept.origin, rows, columns.time, _instant, -1)
     return Part(
         _typed(table, columns.types),
@@ -193,10 +193,6 @@ def _told(
     if column in table.column_names and not pa.types.is_list(table[column].type):
         return [otherwise if v is None else read(v) for v in table[column].to_pylist()]
     return [otherwise] * len(table)
-
-
-def _entity(value: object) -> str | None:
-    return _text(value)
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.anomaly_gate.statistics_files import feature_name, read_statistics
+from components.anomaly_gate.statistics_files import common_stats, feature_name, read_statistics
 from pipeline.report import anomalies, charts, numbers
 from pipeline.report.run import Run
 
@@ -129,14 +129,9 @@ def _shares(feature: Any, names: Sequence[str]) -> list[float]:
 
 
 def _missing(feature: Any) -> float:
-    common = _common(feature)
+    common = common_stats(feature)
     every = common.num_missing + common.num_non_missing
     return float(common.num_missing / every) if every else 1.0
-
-
-def _common(feature: Any) -> Any:
-    text = feature.HasField("string_stats")
-    return (feature.string_stats if text else feature.num_stats).common_stats
 
 
 def _row(name: str, by_split: dict[str, _Features], moved: float | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.anomaly_gate.statistics_files import Statistics, feature_name
+from components.anomaly_gate.statistics_files import Statistics, common_stats, feature_name
 from components.curated_schema.schema_file import SERVING, TRAINING
 from pipeline.schema.facts import Facts
 
@@ -119,11 +119,6 @@ def _whole(feature: schema_pb2.Feature) -> None:
     feature.presence.min_count = 1
 
 
-def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:
-    kind = feature.WhichOneof("stats")
-    return getattr(feature, kind).common_stats
-
-
 def _presence(
     feature: schema_pb2.Feature,
     seen: list[statistics_pb2.FeatureNameStatistics],
@@ -132,7 +127,7 @@ def _presence(
     """Nine tenths of what is there now: a dead sensor shows, an ordinary gap doesn't."""
     shares = []
     for numbers, column in zip(statistics.values(), seen, strict=False):
-        shares.append(_common(column).num_non_missing / numbers.datasets[0].num_examples)
+        shares.append(common_stats(column).num_non_missing / numbers.datasets[0].num_examples)
     share = min(shares) if len(shares) == len(statistics) else 0.0
     feature.presence.min_count = 1
     feature.presence.ClearField("min_fraction")
@@ -146,7 +141,7 @@ def _text_domain(
     seen: list[statistics_pb2.FeatureNameStatistics],
 ) -> None:
     unique = max((column.string_stats.unique for column in seen), default=0)
-    count = sum(_common(column).num_non_missing for column in seen)
+    count = sum(common_stats(column).num_non_missing for column in seen)
     if unique > DOMAIN_SIZE or count < REPEATS * unique:
         feature.ClearField("domain_info")
     elif feature.domain:
@@ -185,7 +180,7 @@ def _int_range(
 
 
 def _extremes(seen: list[statistics_pb2.FeatureNameStatistics]) -> tuple[float, float]:
-    numbers = [column.num_stats for column in seen if _common(column).num_non_missing]
+    numbers = [column.num_stats for column in seen if common_stats(column).num_non_missing]
     if not numbers:
         return 0.0, 0.0
     return min(n.min for n in numbers), max(n.max for n in numbers)

@@ -8,12 +8,13 @@ from typing import Any
 
 from pipeline.ui.moves import Move, allowed
 from serving.releases import Status, states
-from serving.releases.record import Record, revision
+from serving.releases.record import revision
 from serving.releases.store import Store
 from serving.releases.versions import numbers, read_version
 from serving.rollout import observation
 from serving.rollout.plan import Plan
 from serving.rollout.tally import Tally
+from serving.rollout.traffic import Traffic
 
 _EVENTS = 20
 
@@ -115,6 +116,9 @@ class Standing:
         self.revision = revision(found)
         # As every change begins: without what somebody removed.
         self._record = states.mend(found, self._there)
+        traffic = self._store.traffic(self._record)
+        self._labels = traffic.labels() if traffic else {}
+        self._shares = _shares(traffic)
         self.history = list(reversed(found.history[-_EVENTS:]))
 
     def rows(self) -> list[Row]:
@@ -124,12 +128,13 @@ class Standing:
 
     def row(self, number: int) -> Row | None:
         """One version."""
-        return next((row for row in self.rows() if row.number == number), None)
+        known = number in self._there or number in self._record.versions
+        return self._row(number) if known else None
 
     def changes(self, move: Move) -> list[Change]:
         """What a move would change, the newest version first."""
         before, after = self._record, move.after
-        shares, then = self._shares(before), self._shares(after)
+        shares, then = self._shares, _shares(self._store.traffic(after))
         return [
             Change(n, was, will_be, shares.get(n, 0.0), then.get(n, 0.0))
             for n in sorted({*before.versions, *after.versions}, reverse=True)
@@ -151,20 +156,18 @@ class Standing:
         return Watched(looked, seen.watched, seen.canary, seen.stable)
 
     def _row(self, number: int) -> Row:
-        traffic = self._store.traffic(self._record)
-        labels = traffic.labels() if traffic else {}
         return Row(
             number,
             self._record.status(number),
-            tuple(label for label, named in labels.items() if named == number),
-            self._shares(self._record).get(number, 0.0),
+            tuple(label for label, named in self._labels.items() if named == number),
+            self._shares.get(number, 0.0),
             read_version(self._folder, number).release,
             allowed(self._record, number, self._there, self._plan),
         )
 
-    def _shares(self, record: Record) -> dict[int, float]:
-        traffic = self._store.traffic(record)
-        return traffic.shares() if traffic else {}
+
+def _shares(traffic: Traffic | None) -> dict[int, float]:
+    return traffic.shares() if traffic else {}
 
 
 def _what(status: Status) -> tuple[str, int]:

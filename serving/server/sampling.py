@@ -142,8 +142,7 @@ class Sampler:
         self._counted.labels(model, outcome).inc(requests)
 
     def _run(self) -> None:
-        held: dict[tuple[str, int], list[bytes]] = {}
-        times: dict[tuple[str, int], list[float]] = {}
+        held: dict[tuple[str, int], list[tuple[float, bytes]]] = {}
         due, size, last = 0.0, 0, False
         while not last:
             self._sweep()
@@ -160,16 +159,15 @@ class Sampler:
                     self._bytes -= exchange.size
                 record = self._encoded(at, entry, exchange)
                 if record is not None:
-                    key = entry.model, entry.version or 0
                     if not held:
                         due = time.monotonic() + self._file_seconds
-                    held.setdefault(key, []).append(record)
-                    times.setdefault(key, []).append(at)
+                    key = entry.model, entry.version or 0
+                    held.setdefault(key, []).append((at, record))
                     size += len(record)
             if held and (last or size >= _FILE_BYTES or time.monotonic() >= due):
-                for (model, version), records in held.items():
-                    self._write(model, version, times[model, version], records)
-                held, times, size = {}, {}, 0
+                for (model, version), kept in held.items():
+                    self._write(model, version, kept)
+                held, size = {}, 0
 
     def _encoded(self, at: float, entry: "Entry", exchange: Exchange) -> bytes | None:
         sampling = self._sampling
@@ -183,7 +181,8 @@ class Sampler:
             self._count(entry.model, "unreadable")
         return None
 
-    def _write(self, model: str, version: int, times: list[float], records: list[bytes]) -> None:
+    def _write(self, model: str, version: int, kept: list[tuple[float, bytes]]) -> None:
+        times, records = [at for at, _ in kept], [record for _, record in kept]
         name = f"{_moment(min(times))}-{_moment(max(times))}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         folder = Path(self._sampling.directory) / urllib.parse.quote(model, safe="") / str(version)
         try:

@@ -5,7 +5,6 @@ https://docs.influxdata.com/influxdb/v1/tools/api/#query-http-endpoint
 
 import contextlib
 import io
-import os
 import urllib.parse
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import requests
 import urllib3
 
+from components.ingest.address import read_url
 from components.ingest.errors import DataError
 
 if TYPE_CHECKING:
@@ -128,15 +128,12 @@ def _refused(name: str, source: "InfluxSource", said: str, status: int = 400) ->
 
 
 def _url(name: str, source: "InfluxSource") -> urllib.parse.SplitResult:
-    text = os.environ.get(source.url_env) if source.url_env else None
-    where = f"environment variable {source.url_env}" if text or not source.url else "url"
-    text = text or source.url
-    rule, mend = "it is not set, and the source has no url", "Set it"
-    if text:
-        rule, mend = "it does not hold a URL of HTTP", "Write it"
-        with contextlib.suppress(ValueError):
-            url = urllib.parse.urlsplit(text)
-            if url.scheme in ("http", "https") and url.hostname and url.port != 0:
-                return url
-    example = "http://user:password@host:8086"
-    raise DataError(name, where, rule, f"{mend} as {example}; mask @ in a password as %40")
+    return read_url(name, source, _split, "a URL of HTTP", "http://user:password@host:8086")
+
+
+def _split(text: str) -> urllib.parse.SplitResult | None:
+    with contextlib.suppress(ValueError):
+        url = urllib.parse.urlsplit(text)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return url
+    return None

@@ -44,10 +44,8 @@ class InfluxSource(RowSource):
 
     @pydantic.model_validator(mode="after")
     def _columns_are_there(self) -> "InfluxSource":
-        named = {"entity": self.entity, "known_at": self.known_at}
-        named |= {f"types.{column}": column for column in self.types}
-        for setting, column in named.items():
-            if column is not None and column not in self.columns:
+        for setting, column in self.named_columns.items():
+            if column not in self.columns:
                 raise ValueError(
                     f"{setting} names {column!r}; tags and fields are {', '.join(self.columns[1:])}"
                 )

@@ -1,7 +1,6 @@
 """Connecting to MongoDB, and what its driver says told as data errors, without the password."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.uri_parser import parse_uri
 
+from components.ingest.address import read_url
 from components.ingest.errors import DataError
 
 if TYPE_CHECKING:
@@ -70,16 +70,14 @@ def collection(name: str, source: "MongoSource") -> "Iterator[pymongo.collection
 
 
 def _url(name: str, source: "MongoSource") -> tuple[str, dict[str, Any]]:
-    text = os.environ.get(source.url_env) if source.url_env else None
-    where = f"environment variable {source.url_env}" if text or not source.url else "url"
-    text = text or source.url
-    rule, mend = "it is not set, and the source has no url", "Set it"
-    if text:
-        rule, mend = "it does not hold a MongoDB URL", "Write it"
-        with contextlib.suppress(pymongo.errors.PyMongoError, ValueError):
-            return text, parse_uri(text, warn=False)
     example = "mongodb://user:password@host:27017/database"
-    raise DataError(name, where, rule, f"{mend} as {example}; mask @ in a password as %40")
+    return read_url(name, source, _parsed, "a MongoDB URL", example)
+
+
+def _parsed(text: str) -> tuple[str, dict[str, Any]] | None:
+    with contextlib.suppress(pymongo.errors.PyMongoError, ValueError):
+        return text, parse_uri(text, warn=False)
+    return None
 
 
 def _database(name: str, source: "MongoSource", parsed: dict[str, Any]) -> str:

@@ -74,10 +74,8 @@ class MongoSource(RowSource):
 
     @pydantic.model_validator(mode="after")
     def _columns_are_there(self) -> "MongoSource":
-        named = {"entity": self.entity, "time": self.time, "known_at": self.known_at}
-        named |= {f"types.{column}": column for column in self.types}
-        for setting, column in named.items():
-            if column is not None and column not in self.fields:
+        for setting, column in self.named_columns.items():
+            if column not in self.fields:
                 raise ValueError(f"{setting} names {column!r}; fields are {', '.join(self.fields)}")
         if self.fields[self.time].array is not None:
             raise ValueError(f"fields.{self.time}: the time is no array")

@@ -1,15 +1,14 @@
 """A run's page in Debian's Chromium: on a desk, on a phone, in the dark and on paper."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pipeline.report import report
+from tests.chromium import chromium
 from tests.pipeline.report import made_run
 
 pytestmark = pytest.mark.services
@@ -64,14 +63,8 @@ CONTRASTS = """() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "no Chromium: make test-services installs it"
-    # Chromium's sandbox refuses root, which containers run as.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=arguments)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

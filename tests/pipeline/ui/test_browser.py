@@ -8,19 +8,16 @@ import pytest
 from playwright import sync_api as playwright
 
 from serving.releases import Releases
+from tests.chromium import chromium
 from tests.pipeline.ui.conftest import RUNS
 
 pytestmark = pytest.mark.services
 
-CHROMIUM = "/usr/bin/chromium"
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 class Seen:

@@ -5,6 +5,7 @@ import logging
 import os
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import kubernetes
@@ -83,23 +84,19 @@ class Cluster:
           TrainingFailed: if the server refuses it.
         """
         name, labels = manifest["metadata"]["name"], manifest["metadata"]["labels"]
-        for again in range(_TRIES):
-            try:
-                self._custom.create_namespaced_custom_object(
-                    GROUP, VERSION, self.namespace, PLURAL, manifest, _request_timeout=TIMEOUT
-                )
-                return
-            except ApiException as error:
-                if error.status == 409 and again:
-                    found = self.job(name)
-                    if found and found["metadata"]["labels"].get(ATTEMPT) == labels[ATTEMPT]:
-                        return  # The answer to an earlier request was lost.
-                if not is_passing(error) or again == _TRIES - 1:
-                    raise refused("create a TFJob", self.namespace, error) from error
-            except UNANSWERED as error:
-                if again == _TRIES - 1:
-                    raise unreachable(error) from error
-            time.sleep(0.5 * 2**again)
+
+        def is_made(error: ApiException, again: int) -> bool:
+            """Whether the answer to an earlier request was lost."""
+            found = self.job(name) if error.status == 409 and again else None
+            return bool(found and found["metadata"]["labels"].get(ATTEMPT) == labels[ATTEMPT])
+
+        self._tried(
+            "create a TFJob",
+            lambda: self._custom.create_namespaced_custom_object(
+                GROUP, VERSION, self.namespace, PLURAL, manifest, _request_timeout=TIMEOUT
+            ),
+            is_made,
+        )
 
     def delete(self, name: str) -> bool:
         """Deletes a TFJob with its pods; whether there was one.
@@ -107,25 +104,48 @@ class Cluster:
         Raises:
           TrainingFailed: if the server refuses it, or does not answer.
         """
+        return self._tried(
+            "delete a TFJob",
+            lambda: self._custom.delete_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                self.namespace,
+                PLURAL,
+                name,
+                body=kubernetes.client.V1DeleteOptions(propagation_policy="Background"),
+                _request_timeout=TIMEOUT,
+            ),
+            lambda error, again: error.status == 404,
+        )
+
+    def _tried(
+        self, what: str, ask: Callable[[], Any], settles: Callable[[ApiException, int], bool]
+    ) -> bool:
+        """Asks until the server answers.
+
+        Args:
+          what: is asked, for messages.
+          ask: sends the request.
+          settles: whether an error, after so many earlier requests, means that nothing is to do.
+
+        Returns:
+          Whether the request was taken; False where an error settled it.
+
+        Raises:
+          TrainingFailed: if the server refuses it, or does not answer.
+        """
         for again in range(_TRIES):
+            last = again == _TRIES - 1
             try:
-                self._custom.delete_namespaced_custom_object(
-                    GROUP,
-                    VERSION,
-                    self.namespace,
-                    PLURAL,
-                    name,
-                    body=kubernetes.client.V1DeleteOptions(propagation_policy="Background"),
-                    _request_timeout=TIMEOUT,
-                )
+                ask()
                 return True
             except ApiException as error:
-                if error.status == 404:
+                if settles(error, again):
                     return False
-                if not is_passing(error) or again == _TRIES - 1:
-                    raise refused("delete a TFJob", self.namespace, error) from error
+                if last or not is_passing(error):
+                    raise refused(what, self.namespace, error) from error
             except UNANSWERED as error:
-                if again == _TRIES - 1:
+                if last:
                     raise unreachable(error) from error
             time.sleep(0.5 * 2**again)
         return False
