@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 from components.ingest.durations import format_instant
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.kinds import source_from_json
+from components.ingest.patience import plan_parts
 from components.ingest.plan import Plan, Times
 from components.ingest.source import RowSource
 from components.ingest.split import read_window
@@ -55,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         report = artifact_utils.get_single_uri(output_dict["report"])
 
-        plan = source.plan(name, times)
+        plan = plan_parts(name, source, times)
         work = f"{examples.uri}/{_WORK}"
         folder = split_folder(examples.uri, SPLIT)
         for path in (work, folder):

@@ -7,7 +7,8 @@ from typing import Any
 from components.curated_schema import schema_file
 from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
-from components.ingest.source import Source
+from components.ingest.patience import answered
+from components.ingest.source import RowSource, Source
 from components.serving_gate.settings import NOT_BLESSED
 from pipeline import beam, fingerprint, history, lineage
 from pipeline.nodes import check_node, node_ids
@@ -99,7 +100,11 @@ def make(
 def _watermark(name: str, source: Source, as_of: int) -> str:
     # Another database is other data, whatever its fingerprint; its password is not part of it. One
     # that does not answer is told now, not after TFX was imported.
-    return f"{fingerprint.text(source.place(name))}:{source.fingerprint(name, as_of)}"
+    if isinstance(source, RowSource):
+        told = answered(name, source, lambda: source.fingerprint(name, as_of))
+    else:
+        told = source.fingerprint(name, as_of)
+    return f"{fingerprint.text(source.place(name))}:{told}"
 
 
 def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:
