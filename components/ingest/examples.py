@@ -1,6 +1,7 @@
 """Examples on disk: Arrow record batches to and from gzipped TFRecord files of tf.Examples.
 
-Encoding and decoding run in tfx_bsl's C++ coders; TensorFlow is not imported.
+Encoding and decoding take a column at a time, in Arrow and NumPy; Examples that are not alike are
+decoded by tfx_bsl. TensorFlow is not imported.
 
 ============================  =========================================================
 Arrow column                  tf.Example feature
@@ -26,8 +27,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest import example_decoder, example_encoder
 from components.ingest.paths import is_remote, remote
 from components.ingest.tfrecord import RecordWriter, read_records
+
+_MANY = 256
+"""From how many records on it pays to look for what they have in common."""
 
 
 def shard_name(index: int, count: int) -> str:
@@ -73,15 +78,7 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
     Raises:
       ValueError: for a column that has no place in a tf.Example; the message names it.
     """
-    if not batch.num_rows:
-        return []
-    if len(set(batch.schema.names)) < len(batch.schema.names):
-        raise ValueError(f"column names must differ: {', '.join(batch.schema.names)}")
-    columns = [
-        _to_list(name, column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return _encoder().encode(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
+    return _serialize(batch).to_pylist()
 
 
 class ShardWriter(RecordWriter):
@@ -101,7 +98,7 @@ class ShardWriter(RecordWriter):
         Raises:
           ValueError: for a column that has no place in a tf.Example; the message names it.
         """
-        self.write_records(encode(batch))
+        self.write_records(_serialize(batch))
 
 
 def read_batches(files: Iterable[str], batch_rows: int = 65536) -> Iterator[pa.RecordBatch]:
@@ -123,6 +120,11 @@ def read_batches(files: Iterable[str], batch_rows: int = 65536) -> Iterator[pa.R
 
 def decode(records: Sequence[bytes]) -> pa.RecordBatch:
     """Decodes serialized tf.Examples; see ``read_batches`` for the columns."""
+    if len(records) >= _MANY:
+        lengths = np.fromiter(map(len, records), np.int64, len(records))
+        alike = example_decoder.decode(b"".join(records), lengths)
+        if alike is not None:
+            return alike
     batch = _decoder().DecodeBatch(records)
     order = sorted(range(batch.num_columns), key=lambda i: batch.schema.names[i])
     return pa.RecordBatch.from_arrays(
@@ -174,11 +176,14 @@ def fill_examples_artifact(artifact: Any, splits: list[str]) -> None:
     artifact.set_string_custom_property("file_format", "tfrecords_gzip")
 
 
-@functools.lru_cache(maxsize=1)
-def _encoder() -> Any:
-    from tfx_bsl.coders import example_coder
-
-    return example_coder.RecordBatchToExamplesEncoder()
+def _serialize(batch: pa.RecordBatch) -> pa.LargeBinaryArray:
+    if len(set(batch.schema.names)) < len(batch.schema.names):
+        raise ValueError(f"column names must differ: {', '.join(batch.schema.names)}")
+    columns = [
+        _to_list(name, column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return example_encoder.encode(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
 
 
 @functools.lru_cache(maxsize=1)
