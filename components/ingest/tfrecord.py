@@ -22,7 +22,6 @@ import pyarrow as pa
 import typing_extensions
 from isal import igzip, isal_zlib
 
-
 from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
 
 from components.ingest.paths import is_remote, open_file, remote, remove, rename
