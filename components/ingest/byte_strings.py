@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 RECORD = pa.large_binary()
 """Bytes of any length: a record, or a part of one."""
-EMPTY = pa.scalar(b"", RECORD)
 Ints = npt.NDArray[np.int64]
 _FEW = 1 << 16
 
@@ -19,7 +18,7 @@ def join(pieces: list[Any], count: int) -> pa.LargeBinaryArray:
     """Joins arrays of ``count`` byte strings, and scalars, element by element."""
     if all(isinstance(piece, pa.Scalar) for piece in pieces):
         pieces = [pa.array([b""], RECORD).take(pa.array(np.zeros(count, np.int64))), *pieces]
-    return pc.binary_join_element_wise(*pieces, EMPTY)
+    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", RECORD))
 
 
 def by_length(lengths: Ints, make: Callable[[int], bytes]) -> Any:

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingest.byte_strings import (
-    EMPTY,
     RECORD,
     Ints,
     by_length,
@@ -61,7 +60,7 @@ def _feature(name: bytes, column: pa.Array) -> tuple[Any, Any]:
     key = _delimited(_FIELD_1, name)
     missing = _delimited(_FIELD_1, key + _FIELD_2 + b"\x00")
     if pa.types.is_null(column.type) or column.null_count == len(column):
-        return pa.scalar(missing, RECORD), EMPTY
+        return pa.scalar(missing, RECORD), pa.scalar(b"", RECORD)
     kind, payload = _payload(column)
 
     def head(length: int) -> bytes:
