@@ -1,7 +1,7 @@
 """TFRecord files: records of bytes, framed with checksums, gzip compressed, whole or absent.
 
 Framing and compression run in C (ISA-L's deflate is four times as fast as zlib's at the same size);
-TensorFlow is not imported. The format (a record is its length,
+TensorFlow is not imported. The same records are the same bytes. The format (a record is its length,
 the length's checksum, the data, the data's checksum) is that of
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h
 
@@ -23,7 +23,6 @@ import typing_extensions
 from isal import igzip, isal_zlib
 
 from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
-
 from components.ingest.paths import is_remote, open_file, remote, remove, rename
 
 _COMPRESSION_LEVEL = 1
