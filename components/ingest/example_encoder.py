@@ -4,8 +4,8 @@ An Example is a map from names to lists of values. A protobuf library builds tha
 row, which costs more than all else on the way from a source to a file. Here what a column
 contributes to all rows is made at once, and Arrow's ``binary_join_element_wise`` puts the rows
 together: each of a row's features is a head, which depends on no more than the payload's length,
-and the payload. Features stand sorted by name, as protobuf's deterministic serialization has them:
-the same rows are the same bytes, and compress better.
+and the payload. Features stand sorted by name: the same rows are the same bytes, and compress
+better.
 
 The messages are those of
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/feature.proto

@@ -1,4 +1,4 @@
-"""Serialized Examples: the very bytes that protobuf's deterministic serialization gives."""
+"""Serialized Examples: the very bytes that protobuf gives, feature by feature, sorted by name."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -13,6 +13,8 @@ VALUES = {
     "float": (pa.float32(), st.floats(width=32, allow_nan=False)),
     "bytes": (pa.binary(), st.binary(max_size=300)),
 }
+
+LISTS = {pa.int64(): "int64_list", pa.float32(): "float_list", pa.binary(): "bytes_list"}
 
 
 @st.composite
@@ -42,24 +44,19 @@ def serialized_one_by_one(batch: pa.RecordBatch) -> list[bytes]:
 
     records = []
     for row in batch.to_pylist():
-        example = tf.train.Example()
-        for name, cell in row.items():
-            feature = example.features.feature[name]
+        features = b""
+        for name, cell in sorted(row.items()):
+            feature = tf.train.Feature()
             values = cell if isinstance(cell, list) or cell is None else [cell]
             kind = batch.schema.field(name).type
             kind = kind.value_type if pa.types.is_list(kind) else kind
-            if values is None:
-                continue
-            if pa.types.is_integer(kind):
-                feature.int64_list.value.extend(values)
-                feature.int64_list.SetInParent()
-            elif pa.types.is_floating(kind):
-                feature.float_list.value.extend(values)
-                feature.float_list.SetInParent()
-            else:
-                feature.bytes_list.value.extend(values)
-                feature.bytes_list.SetInParent()
-        records.append(example.SerializeToString(deterministic=True))
+            if values is not None:
+                getattr(feature, LISTS[kind]).value.extend(values)
+                getattr(feature, LISTS[kind]).SetInParent()
+            # One at a time: protobuf's order of a map differs by its version.
+            features += tf.train.Features(feature={name: feature}).SerializeToString()
+        # An Example is a message of one field, as a list of one byte string is.
+        records.append(tf.train.BytesList(value=[features]).SerializeToString())
     return records
 
 
