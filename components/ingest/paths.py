@@ -24,6 +24,14 @@ def open_file(path: str, mode: str) -> IO[bytes]:
     return remote().open(path, mode) if is_remote(path) else Path(path).open(mode)
 
 
+def make_folder(path: str) -> None:
+    """Makes a folder and those above it, where they are not there."""
+    if is_remote(path):
+        remote().makedirs(path)
+    else:
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
 def rename(source: str, target: str) -> None:
     """Gives a file another name, in place of what may stand there."""
     if is_remote(target):

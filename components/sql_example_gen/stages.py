@@ -107,15 +107,13 @@ class WriteShards(beam.DoFn):
     def process(self, element: Piece) -> None:
         """Writes a batch; what an earlier try of the part wrote is forgotten."""
         index, attempt, start, begun, batch = element
-        with self._told():
-            self._write(index, attempt, start, batch)
+        self._write(index, attempt, start, batch)
         self._tell(self._pieces[index], batch)
         self._pieces[index]["seconds"] = time.monotonic() - begun
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Closes the files and tells of them."""
-        with self._told():
-            self._files.close()
+        self._files.close()
         window = GlobalWindow()
         for piece in self._pieces.values():
             yield WindowedValue((None, piece), window.max_timestamp(), (window,))
@@ -137,20 +135,6 @@ class WriteShards(beam.DoFn):
                 "outside": 0,
             }
         self._writers[index].write(batch)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            told = DataError(
-                self._name,
-                f"folder {self._work}",
-                f"examples cannot be written: {error.strerror or error}",
-                "Make room on the disk, or let the run write elsewhere (run.directory)",
-            )
-            _leave(self._work, told)
-            raise told from error
 
     def _tell(self, piece: dict[str, Any], batch: pa.RecordBatch) -> None:
         if not batch.num_rows:

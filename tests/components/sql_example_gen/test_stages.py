@@ -1,6 +1,5 @@
 """Shards: whole, named at once, and never doubled by bundles that run again."""
 
-import errno
 import json
 import shutil
 
@@ -113,23 +112,6 @@ def test_pieces_tell_of_their_rows(folders):
     assert told == {"index": 0, "rows": 3, "batches": 2, "first": 0, "last": 120, "outside": 1}
     commit(folders, 1, pieces)
     assert stages.read_pieces(work) == json.loads(json.dumps(pieces))
-
-
-def test_a_full_disk_is_told(folders, monkeypatch):
-    work, _ = folders
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    writer = stages.WriteShards("readings", "at", TIMES, work)
-    monkeypatch.setattr(stages.ShardWriter, "write", full)
-    writer.start_bundle()
-    with pytest.raises(DataError):
-        writer.process((0, 1, 0, 0.0, batch_of(1)))
-    assert str(stages.read_error(work)) == (
-        f"readings: folder {work}: examples cannot be written: No space left on device. Make room "
-        "on the disk, or let the run write elsewhere (run.directory)"
-    )
 
 
 def test_reading_leaves_its_error_for_the_executor(folders, database, make_source):
