@@ -68,6 +68,7 @@ def read(source, folder, at: int = -1, act: Callable[[], Any] = lambda: None) ->
     parts = len(plan.partitions)
     stages.CommitShards(str(shards), str(work), parts).process((None, pieces))
     assert sum(piece["rows"] for piece in pieces) == ROWS
+    assert all(0 <= piece["seconds"] < 600 for piece in pieces)
     names = [shard_name(index, parts) for index in range(parts)]
     assert sorted(path.name for path in shards.iterdir()) == names
     return sorted(read_table([str(shards / name) for name in names])["id"].to_pylist())
@@ -93,6 +94,18 @@ def test_a_part_that_breaks_off_is_read_anew(source, postgres, tmp_path, caplog,
         r"part id modulo 2 = 1, after \d+,000 rows: the connection broke while", told[0]
     )
     assert postgres.password not in caplog.text
+
+
+@pytest.mark.parametrize("clock", [0.0, 4e9])
+def test_waits_and_durations_do_not_rest_on_the_machines_clock(
+    source, postgres, tmp_path, monkeypatch, clock
+):
+    def jump() -> None:
+        monkeypatch.setattr(time, "time", lambda: clock)
+        monkeypatch.setattr(time, "time_ns", lambda: int(clock * 1e9))
+        postgres.end_sessions()
+
+    assert read(source(), tmp_path, 10, jump) == EVERY
 
 
 def test_a_server_that_stays_away_is_told(source, postgres, tmp_path, caplog):
