@@ -17,6 +17,7 @@ loses at most the factor ``1 + n`` of precision for ``n`` values (Chan, Golub, L
 for computing the sample variance", 1983), however far from zero they lie.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -55,9 +56,89 @@ def window_ranges(
     times = np.asarray(series_times, np.int64)
     wanted = np.asarray(query_key, np.int64)
     ends = np.asarray(query_ends, np.int64)
-    begin, end = stretches(keys, wanted)
-    lo = first_after(times, ends - size, begin, end)
-    return lo, first_after(times, ends, lo, end)
+    return places(keys, times, wanted, ends - size), places(keys, times, wanted, ends)
+
+
+def order_of(keys: Ints, times: Ints, *then: Ints) -> Ints:
+    """Orders rows by key and time, equal ones by the columns that follow and then their places.
+
+    Args:
+      keys: int64[n].
+      times: int64[n].
+      then: int64[n] each, the more important first.
+
+    Returns:
+      int64[n], indices of rows.
+    """
+    packing = _Packing.of(keys, times)
+    if packing is None:
+        return np.lexsort((*then[::-1], times, keys))
+    packed = packing.pack(keys, times)
+    order = np.argsort(packed)
+    # Sorting one number is quick, but leaves equal ones anyhow.
+    ordered = packed[order]
+    if not (ordered[1:] == ordered[:-1]).any():
+        return order
+    return np.lexsort((*then[::-1], packed))
+
+
+def places(keys: Ints, times: Ints, wanted: Ints, instants: Ints) -> Ints:
+    """Finds where instants lie in the times of their keys.
+
+    Args:
+      keys: int64[n], ascending.
+      times: int64[n], ascending within a key.
+      wanted: int64[m], keys.
+      instants: int64[m].
+
+    Returns:
+      int64[m]: how many rows come before the first one of the key, or of a higher one, whose time
+      is above the instant.
+    """
+    packing = _Packing.of(keys, times, wanted)
+    if packing is None:
+        begin, end = stretches(keys, wanted)
+        return first_after(times, instants, begin, end)
+    asked = packing.pack(wanted, instants)
+    # Looked up in their order, neighbours are found in the cache.
+    order = np.argsort(asked)
+    found = np.empty(len(asked), np.int64)
+    found[order] = np.searchsorted(packing.pack(keys, times), asked[order], side="right")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Packing:
+    """A key and a time as one number in the same order: the key's bits above the time's.
+
+    Attributes:
+      first: the earliest time; what is earlier counts as one below it.
+      last: the latest time; what is later counts as that.
+      bits: what times take.
+    """
+
+    first: int
+    last: int
+    bits: int
+
+    @classmethod
+    def of(cls, keys: Ints, times: Ints, wanted: Ints | None = None) -> "_Packing | None":
+        """How to pack rows, and other keys; None if 63 bits don't hold them or keys are below 0."""
+        if not len(keys):
+            return None
+        first, last = int(times.min()), int(times.max())
+        all_keys = [keys] if wanted is None or not len(wanted) else [keys, wanted]
+        bits = (last - first + 1).bit_length()
+        lowest = min(int(k.min()) for k in all_keys)
+        highest = max(int(k.max()) for k in all_keys)
+        return (
+            cls(first, last, bits)
+            if lowest >= 0 and bits < 62 and highest < 1 << (62 - bits)
+            else None
+        )
+
+    def pack(self, keys: Ints, times: Ints) -> Ints:
+        return (keys << self.bits) + (np.clip(times, self.first - 1, self.last) - (self.first - 1))
 
 
 def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
