@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import itertools
 from collections.abc import Iterator
 from typing import IO
 
@@ -17,6 +18,7 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
+from components.ingest.threads import map_ahead
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20
@@ -90,11 +92,27 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
             begin = stream.tell() if not part.begin else part.begin
             if part.begin:
                 stream.seek(part.begin)
-            for block, count in _blocks(name, part, stream, begin, source.batch_rows):
-                yield from parser.parse(block, line, count)
-                line += count
+            yield from _parsed(parser, _blocks(name, part, stream, begin, source.batch_rows), line)
         except (OSError, EOFError) as error:
             raise sensor_files.unreadable(name, part.path, error) from None
+
+
+def _parsed(
+    parser: JsonLines | CsvLines, blocks: Iterator[tuple[bytes, int]], line: int
+) -> Iterator[Rows]:
+    """Parses blocks in their order; the first, from which a parser may learn, by itself."""
+
+    def numbered() -> Iterator[tuple[bytes, int, int]]:
+        number = line
+        for block, count in blocks:
+            yield block, number, count
+            number += count
+
+    work = numbered()
+    for first in itertools.islice(work, 1):
+        yield from parser.parse(*first)
+    for rows in map_ahead(lambda block: list(parser.parse(*block)), work):
+        yield from rows
 
 
 def open_text(part: Part) -> IO[bytes]:
@@ -150,7 +168,7 @@ def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> It
                 batch_size=batch_rows,
                 row_groups=list(range(part.begin, end)),
                 columns=present,
-                use_threads=False,
+                use_threads=pa.cpu_count() > 1,
             ):
                 yield Rows(batch, np.arange(line, line + batch.num_rows), [])
                 line += batch.num_rows
