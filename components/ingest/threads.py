@@ -6,6 +6,7 @@ that ``pyarrow.cpu_count()`` tells of; where it tells of one, no thread is start
 
 import collections
 import concurrent.futures
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -18,22 +19,25 @@ Result = TypeVar("Result")
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Calls a function for items, in as many threads as there are cores.
 
-    Items are taken as they are needed, in the caller's thread; besides the result that is used at
-    most one a core is made or waits.
+    Items are taken as they are needed, in the caller's thread: beside the result that is used one
+    a core is made or waits, and one more, so that no core rests while the caller takes the next.
 
     Yields:
       The results, in the items' order.
     """
     cores = pa.cpu_count()
-    if cores == 1:
-        yield from map(function, items)
+    work = iter(items)
+    several = list(itertools.islice(work, 2))
+    work = itertools.chain(several, work)
+    if cores == 1 or len(several) < 2:
+        yield from map(function, work)
         return
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
         waiting: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
         try:
-            for item in items:
+            for item in work:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) == cores:
+                if len(waiting) > cores:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

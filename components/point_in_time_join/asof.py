@@ -49,7 +49,7 @@ def as_of(
     found = np.full(len(entity), -1, np.int64)
     if not len(keys):
         return found
-    seen = places(keys, visible, entity, time)
+    (seen,) = places(keys, visible, entity, time)
     some = np.flatnonzero((seen > 0) & (keys[seen - 1] == entity))
     rows = by_event[newest[seen[some] - 1]]
     if tolerance is not None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gc
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,9 +34,17 @@ class CsvLines:
         self._texts = [name for name in texts if name in self._header]
         self._numbers = [name for name in numbers if name in self._header]
 
+    def learn(self, block: bytes) -> None:
+        """Types of CSV are those that the settings ask for."""
+
     def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
         """Parses a block of ``count`` lines, of which the first has number ``line``."""
         numbers = np.arange(line, line + count)
+        # A handler of broken rows costs some milliseconds: only where there are any.
+        table, skipped = self._arrow(block, typed=True, skips=False)
+        if table is not None and table.num_rows == count and b"\r" not in block:
+            yield Rows(one_batch(table), numbers, [])
+            return
         if b"\n\n" in block or b"\r\n\r\n" in block or block[:1] in (b"\n", b"\r"):
             lines = block.split(b"\n")[:count]
             filled = np.array([bool(text.strip()) for text in lines], bool)
@@ -44,8 +53,7 @@ class CsvLines:
             block, count = b"\n".join(lines) + b"\n", len(lines)
             if not count:
                 return
-        # A handler of broken rows costs some milliseconds: only where there are any.
-        table, skipped = self._arrow(block, typed=True, skips=False)
+            table, skipped = self._arrow(block, typed=True, skips=False)
         if table is None:
             table, skipped = self._arrow(block, typed=True, skips=True)
         if table is None:
@@ -121,22 +129,32 @@ class CsvLines:
         return Rows(batch, np.array(good, np.int64), malformed)
 
 
+_freezing = threading.Lock()
+_readers = 0
+
+
 @contextlib.contextmanager
 def few_objects() -> Iterator[None]:
     """Spares pyarrow a walk over all objects of the process for each block.
 
     On Python 3.10 its CSV reader works around https://bugs.python.org/issue42248 with
     gc.get_referrers: some milliseconds, or a hundred where TensorFlow is loaded. It needs to see
-    only objects made since; freezing and unfreezing the others costs nothing.
+    only objects made since; freezing and unfreezing the others costs nothing. They stay frozen
+    until the last of several threads has read its block.
     """
-    if sys.version_info[:2] != (3, 10) or gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
+    global _readers
+    with _freezing:
+        spared = sys.version_info[:2] == (3, 10) and (_readers > 0 or not gc.get_freeze_count())
+        if spared:
+            _readers += 1
+            gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        with _freezing:
+            _readers -= spared
+            if spared and not _readers:
+                gc.unfreeze()
 
 
 def read_header(line: bytes) -> tuple[list[str], str]:

@@ -20,7 +20,7 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
 from components.ingest.sensor.quarantine import QUARANTINE
-from components.ingest.sensor.reading import read_part
+from components.ingest.sensor.reading import Parse, part_blocks
 from components.ingest.sensor.series import SeriesMaker
 from components.ingest.sensor.tally import Tally, quality_report
 from components.ingest.sensor.windows import window_tables
@@ -177,7 +177,7 @@ def clean_parts(
     tally: Tally,
     reject: Callable[[list[pa.Table]], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Reads and cleans parts of files.
+    """Reads parts of files in blocks, and parses and cleans these in threads.
 
     Args:
       job: see prepare.
@@ -188,13 +188,12 @@ def clean_parts(
     Yields:
       Readings as ``Plan.schema`` says.
     """
-    for part in parts:
-        cleaner = Cleaner(job.plan, part.path, part.index, tally)
-        for rows in read_part(job.plan.name, job.plan.source, part):
-            readings = cleaner.clean(rows)
-            reject(cleaner.take_rejected())
-            if readings.num_rows:
-                yield readings
+    for counted, left_out, cleaned in map_ahead(
+        functools.partial(_clean, job), _blocks(job, parts)
+    ):
+        tally.add(counted)
+        reject(left_out)
+        yield from cleaned
 
 
 def bucket_windows(
@@ -217,6 +216,23 @@ def bucket_windows(
     for split, table in window_tables(job.plan, job.windows_begin, entities, series):
         tally.windows[split] += table.num_rows
         yield split, table
+
+
+def _blocks(job: SensorJob, parts: Sequence[Part]) -> Iterator[tuple[Part, Parse]]:
+    for part in parts:
+        for parse in part_blocks(job.plan.name, job.plan.source, part):
+            yield part, parse
+
+
+def _clean(
+    job: SensorJob, block: tuple[Part, Parse]
+) -> tuple[Tally, list[pa.Table], list[pa.RecordBatch]]:
+    """A block's own tally, quarantine rows, and readings."""
+    part, parse = block
+    tally = Tally()
+    cleaner = Cleaner(job.plan, part.path, part.index, tally)
+    cleaned = [readings for rows in parse() if (readings := cleaner.clean(rows)).num_rows]
+    return tally, cleaner.take_rejected(), cleaned
 
 
 def _buckets(

@@ -1,9 +1,9 @@
 """Parts of sensor files as streams of columns, whatever their format; memory bounded by a block."""
 
 import dataclasses
+import functools
 import gzip
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 import numpy as np
@@ -18,13 +18,15 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
-from components.ingest.threads import map_ahead
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20
 
 # Arrow's JSON reader takes at most 100,000 rows at a time; lengths of lines vary.
 _BLOCK_ROWS = 50_000
+
+Parse = Callable[[], Iterable[Rows]]
+"""Parses a block."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,13 @@ def wanted_columns(source: SensorSource) -> Columns:
 
 
 def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
-    """Reads a part of a file.
+    """Reads a part of a file; as ``part_blocks``, block after block."""
+    for parse in part_blocks(name, source, part):
+        yield from parse()
+
+
+def part_blocks(name: str, source: SensorSource, part: Part) -> Iterator[Parse]:
+    """Reads a part of a file in blocks.
 
     Args:
       name: the source's name, for messages.
@@ -70,8 +78,8 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
       part: what to read; see sensor_files.
 
     Yields:
-      Rows of at most about ``batch_rows``, in the file's order but for lines that had to be
-      repaired, which follow their block.
+      For each block, in the file's order, what parses it, in any thread: into rows of at most about
+      ``batch_rows``, in order but for lines that had to be repaired, which follow the others.
 
     Raises:
       DataError: if the file breaks off (a cut-off gzip or Parquet file), or a line has no end.
@@ -92,27 +100,12 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
             begin = stream.tell() if not part.begin else part.begin
             if part.begin:
                 stream.seek(part.begin)
-            yield from _parsed(parser, _blocks(name, part, stream, begin, source.batch_rows), line)
+            for block, count in _blocks(name, part, stream, begin, source.batch_rows):
+                parser.learn(block)
+                yield functools.partial(parser.parse, block, line, count)
+                line += count
         except (OSError, EOFError) as error:
             raise sensor_files.unreadable(name, part.path, error) from None
-
-
-def _parsed(
-    parser: JsonLines | CsvLines, blocks: Iterator[tuple[bytes, int]], line: int
-) -> Iterator[Rows]:
-    """Parses blocks in their order; the first, from which a parser may learn, by itself."""
-
-    def numbered() -> Iterator[tuple[bytes, int, int]]:
-        number = line
-        for block, count in blocks:
-            yield block, number, count
-            number += count
-
-    work = numbered()
-    for first in itertools.islice(work, 1):
-        yield from parser.parse(*first)
-    for rows in map_ahead(lambda block: list(parser.parse(*block)), work):
-        yield from rows
 
 
 def open_text(part: Part) -> IO[bytes]:
@@ -148,7 +141,7 @@ def _blocks(
                     f"Is the file {part.format}? Say the format in sources.{name}.format.",
                 )
             continue
-        block = rest + piece[:cut]
+        block = b"".join((rest, memoryview(piece)[:cut]))
         rest = piece[cut:]
         count = count_lines(block)
         yield block, count
@@ -158,7 +151,7 @@ def _blocks(
         yield rest, count_lines(rest)
 
 
-def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Rows]:
+def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Parse]:
     with sensor_files.open_parquet(name, part.path) as file:
         present = [n for n in wanted.names if n in file.schema_arrow.names]
         end = file.metadata.num_row_groups if part.end is None else part.end
@@ -170,7 +163,8 @@ def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> It
                 columns=present,
                 use_threads=pa.cpu_count() > 1,
             ):
-                yield Rows(batch, np.arange(line, line + batch.num_rows), [])
+                rows = Rows(batch, np.arange(line, line + batch.num_rows), [])
+                yield functools.partial(iter, (rows,))
                 line += batch.num_rows
         except (OSError, pa.ArrowInvalid) as error:
             raise sensor_files.unreadable(name, part.path, error) from None
