@@ -9,11 +9,9 @@ from components.ingest.threads import map_ahead
 
 
 @pytest.fixture(params=[1, 2, 4])
-def cores(request):
-    known = pa.cpu_count()
-    pa.set_cpu_count(request.param)
-    yield request.param
-    pa.set_cpu_count(known)
+def cores(request, monkeypatch):
+    monkeypatch.setattr(pa, "cpu_count", lambda: request.param)
+    return request.param
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
@@ -29,11 +27,13 @@ def test_as_many_items_as_cores_are_worked_on_at_once(cores):
 
 
 @pytest.mark.parametrize("cores", [1], indirect=True)
-def test_on_one_core_and_for_one_item_no_thread_is_started(cores):
-    here = threading.get_ident()
-    assert set(map_ahead(lambda item: threading.get_ident(), range(3))) == {here}
-    pa.set_cpu_count(2)
-    assert list(map_ahead(lambda item: threading.get_ident(), range(1))) == [here]
+def test_on_one_core_no_thread_is_started(cores):
+    threads = set(map_ahead(lambda item: threading.get_ident(), range(3)))
+    assert threads == {threading.get_ident()}
+
+
+def test_for_one_item_no_thread_is_started(cores):
+    assert list(map_ahead(lambda item: threading.get_ident(), "1")) == [threading.get_ident()]
 
 
 def test_items_are_taken_in_the_callers_thread_and_no_further_than_needed(cores):
