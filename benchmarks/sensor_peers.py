@@ -94,12 +94,16 @@ def by_polars(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
         )
     rows = (
         rows.with_columns(pl.col("ts").cast(pl.Datetime("us")))
-        .unique(["machine_id", "ts"], keep="first", maintain_order=True)
+        # Sorted, repeated readings are neighbours: half the time of ``unique`` and a sort.
+        .sort("machine_id", "ts", maintain_order=True)
+        .filter(
+            pl.col("machine_id").ne_missing(pl.col("machine_id").shift())
+            | pl.col("ts").ne_missing(pl.col("ts").shift())
+        )
         .with_columns(
             pl.when(pl.col(n).is_between(low, high)).then(pl.col(n)).alias(n)
             for n, (low, high) in ranges.items()
         )
-        .sort("machine_id", "ts")
         .collect()
     )
     middle = {n: rows[n].mean() for n in ranges}
