@@ -61,13 +61,22 @@ def partitions(
         yield path, table.take(pa.array(order[begin:end]))
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, so that they outlast a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def land(folder: Path, table: pa.Table) -> Path:
     """Writes a table as a file of its own, which appears when it is whole and on disk.
 
     Raises:
       OSError: if there is no room, or the disk fails; then nothing appears.
     """
-    _make(folder)
+    make_folder(folder)
     moment = datetime.datetime.now(datetime.timezone.utc)
     name = f"part-{moment:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}"
     temporary = folder / f".{name}.tmp"
@@ -103,12 +112,3 @@ def _folder_name(source: str) -> str:
     if len(quoted) <= _LONGEST_NAME:
         return quoted
     return f"{quoted[:_LONGEST_NAME]}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-
-
-def _make(folder: Path) -> None:
-    """Makes a folder and those above it, so that they outlast a power cut."""
-    if folder.is_dir():
-        return
-    _make(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
