@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration, parse_duration
+from components.ingest.durations import MICROSECONDS, Duration, parse_duration
 from components.ingest.source import check_zone
 from pipeline.settings.fields import FROZEN, EnvName, Positive, Text, matching
 
@@ -77,6 +77,31 @@ class Flush(pydantic.BaseModel):
     megabytes: Positive = 64.0
 
 
+class Compact(pydantic.BaseModel):
+    """What ``python -m pipeline collect --compact`` does with the files.
+
+    Attributes:
+      after: how long a day has to be over; from then on its files become few.
+      megabytes: how large they become.
+      keep: for how long the small ones stay for runs that are reading them.
+    """
+
+    model_config = FROZEN
+
+    after: Duration = parse_duration("1d")
+    megabytes: Positive = 128.0
+    keep: Duration = parse_duration("6h")
+
+    @pydantic.field_validator("keep")
+    @classmethod
+    def _whoever_looks_for_files_ends(cls, value: int) -> int:
+        if value < MICROSECONDS["m"]:
+            raise ValueError(
+                "expected at least '1m': who looks for files must find old or new ones"
+            )
+        return value
+
+
 class Stream(pydantic.BaseModel):
     """What all brokers have.
 
@@ -93,6 +118,7 @@ class Stream(pydantic.BaseModel):
       directory: where readings and rejected messages go; ``collected/<source>`` below
         ``run.directory`` by default.
       flush: when they are written.
+      compact: how many small files become few.
       metrics: where Prometheus is answered; null for nowhere.
     """
 
@@ -110,6 +136,7 @@ class Stream(pydantic.BaseModel):
     timezone: Text | None = None
     directory: Text | None = None
     flush: Flush = Flush()
+    compact: Compact = Compact()
     metrics: Address | None = "127.0.0.1:9108"
 
     @pydantic.field_validator("timezone")
