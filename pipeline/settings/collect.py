@@ -6,16 +6,37 @@ from typing import Annotated, Literal
 import pydantic
 
 from components.ingest.durations import MICROSECONDS, Duration, parse_duration
+from components.ingest.paths import is_remote
 from components.ingest.source import check_zone
 from pipeline.settings.fields import FROZEN, EnvName, Positive, Text, matching
 
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
+_PORTS = range(1, 65_536)
+
+
+def _has_no_login(value: str) -> str:
+    if "@" in value:
+        raise ValueError(
+            "a password must not stand in settings: name the variables that hold the login as "
+            "username_env and password_env"
+        )
+    return value
+
+
+def _has_a_port(value: str) -> str:
+    if int(value.rpartition(":")[2]) not in _PORTS:
+        raise ValueError(f"expected a port from {_PORTS[0]} to {_PORTS[-1]}")
+    return value
+
+
 Address = Annotated[
     str,
+    pydantic.AfterValidator(_has_no_login),
     matching(
         rf"{_HOST}:\d{{1,5}}",
         "expected a host and a port, such as 'broker.plant.example:8883', without a scheme",
     ),
+    pydantic.AfterValidator(_has_a_port),
 ]
 _PROPERTY = re.compile(r"@(?:topic(?:\[-?\d+\])?|key|payload|arrival)")
 FieldPath = Annotated[
@@ -138,6 +159,15 @@ class Stream(pydantic.BaseModel):
     flush: Flush = Flush()
     compact: Compact = Compact()
     metrics: Address | None = "127.0.0.1:9108"
+
+    @pydantic.field_validator("directory")
+    @classmethod
+    def _lies_on_this_machine(cls, value: str | None) -> str | None:
+        if value is not None and is_remote(value):
+            raise ValueError(
+                "expected a folder of this machine; what has landed can be copied to a store"
+            )
+        return value
 
     @pydantic.field_validator("timezone")
     @classmethod
