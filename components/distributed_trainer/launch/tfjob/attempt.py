@@ -101,8 +101,8 @@ class Attempt:
                 if failure := self._waiting() or self._hung():
                     return failure
         finally:
-            for follower in followers:
-                follower.stop()
+            for reader in (*followers, *self._logs.values()):
+                reader.stop()
 
     def _take(self) -> None:
         """Takes in what has changed, waiting a tick for the first change."""
