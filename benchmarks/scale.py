@@ -146,22 +146,26 @@ def measure(readings: int, epochs: int, workers: int) -> dict[str, Any]:
         return {"asked": readings, "plant": plant, "stages": measured}
 
 
-def growth(sizes: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def growth(sizes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """By stage how it grows from the smallest size to the largest.
 
     Returns:
-      ``seconds_a_million``: between each size and the next, seconds for each further million;
-      ``memory``: peak at the largest size by that at the smallest.
+      ``seconds_a_million`` and ``cpu_seconds_a_million``: between each size and the next, for each
+      further million; ``memory``: peak at the largest size by that at the smallest.
     """
     found = {}
     for name in sizes[-1]["stages"]:
         told = [size["stages"][name] for size in sizes]
-        steps = [
-            (after["seconds"] - before["seconds"]) / ((one["asked"] - other["asked"]) / 1e6)
-            for (before, other), (after, one) in itertools.pairwise(zip(told, sizes, strict=True))
-        ]
         found[name] = {
-            "seconds_a_million": [round(step, 2) for step in steps],
+            **{
+                f"{figure}_a_million": [
+                    round((after[figure] - before[figure]) / ((more - fewer) / 1e6), 2)
+                    for (before, fewer), (after, more) in itertools.pairwise(
+                        (f, size["asked"]) for f, size in zip(told, sizes, strict=True)
+                    )
+                ]
+                for figure in ("seconds", "cpu_seconds")
+            },
             "memory": round(told[-1]["peak_mb"] / told[0]["peak_mb"], 2),
         }
     return found
@@ -171,24 +175,27 @@ def as_markdown(results: dict[str, Any]) -> str:
     sizes, grown = results["sizes"], results["growth"]
     millions = [f"{size['asked'] / 1e6:g}M" for size in sizes]
     steps = [f"{a} to {b}" for a, b in itertools.pairwise(millions)]
-    heads = [
-        *(f"wall {m}, s" for m in millions),
-        *(f"CPU {m}, s" for m in millions),
-        *(f"s a further million, {step}" for step in steps),
-        *(f"peak {m}, MiB" for m in millions),
-        f"peak {millions[-1]} by {millions[0]}",
-    ]
-    lines = [f"| stage | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    times, memory = [], []
     for name, told in grown.items():
         figures = [size["stages"][name] for size in sizes]
-        cells = [
-            *(f"{f['seconds']:.1f}" for f in figures),
-            *(f"{f['cpu_seconds']:.1f}" for f in figures),
-            *(f"{step:.1f}" for step in told["seconds_a_million"]),
-            *(f"{f['peak_mb']:,}" for f in figures),
-            f"{told['memory']:.2f}",
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        times.append(
+            [
+                name,
+                *(f"{f['seconds']:.1f}" for f in figures),
+                *(f"{f['cpu_seconds']:.1f}" for f in figures),
+                *(f"{step:.2f}" for step in told["cpu_seconds_a_million"]),
+            ]
+        )
+        memory.append(
+            [
+                name,
+                *(f"{f['peak_mb']:,}" for f in figures),
+                *(f"{f['peak_mb'] - f['before_mb']:,}" for f in figures),
+                f"{told['memory']:.2f}",
+            ]
+        )
+    heads = [f"wall {m}, s" for m in millions] + [f"CPU {m}, s" for m in millions]
+    heads += [f"CPU s a further million, {step}" for step in steps]
     held = [
         f"{m}: {s['plant']['machines']} machines, {s['plant']['readings']:,} readings of four "
         f"channels in {s['plant']['sensor_files']} files of {s['plant']['sensor_mb']:,} MiB, "
@@ -196,15 +203,22 @@ def as_markdown(results: dict[str, Any]) -> str:
         for m, s in zip(millions, sizes, strict=True)
     ]
     machine = results["machine"]
+    text = _table(["stage", *heads], times)
+    heads = [f"peak {m}, MiB" for m in millions] + [f"of it the stage's {m}" for m in millions]
+    text += "\n" + _table(["stage", *heads, f"peak {millions[-1]} by {millions[0]}"], memory)
     return (
-        "\n".join(lines)
-        + "\n\n`python -m pipeline run`, database and sensor files to a pushed version, "
-        + f"{results['epochs']} epochs, Beam in {results['workers']} process(es). "
-        + ". ".join(held)
-        + ".\nMemory is that of all the run's processes together; most stages share one process, "
-        "and a peak holds what earlier stages left there.\n"
+        f"{text}\n`python -m pipeline run`, database and sensor files to a pushed version, "
+        f"{results['epochs']} epochs, Beam in {results['workers']} process(es). "
+        f"{'. '.join(held)}.\n"
+        "Memory is that of all the run's processes together. Most stages share one process: a peak "
+        "holds what imports and earlier stages left there.\n"
         f"{machine['cores']} cores, {machine['platform']}, Python {machine['python']}.\n"
     )
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:
