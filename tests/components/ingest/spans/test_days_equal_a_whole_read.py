@@ -9,14 +9,10 @@ import pytest
 
 from components.ingest.durations import format_instant, parse_instant
 from components.ingest.errors import DataError
-from components.ingest.examples import read_table
 from components.ingest.plan import Times
 from components.ingest.sources import SqlSource
-from components.ingest.spans.days import DAY, days_of
-from components.ingest.spans.reading import read_stretches
-from components.ingest.spans.refresh import look, refresh
-from components.ingest.spans.shards import write_shards
-from components.ingest.spans.store import DayStore
+from components.ingest.spans.days import DAY
+from tests import kept_days
 
 BEGIN = parse_instant("2025-04-01")
 QUERY = "SELECT id, at, value, note FROM events WHERE at >= :begin AND at < :end"
@@ -67,46 +63,14 @@ class Plant:
             connection.execute(statement, values)
 
     def whole(self, times: Times) -> list:
-        """What a read of the whole window gives."""
-        plan = self.source.plan("events", times)
-        return _rows(
-            batch.to_pydict()
-            for part in plan.partitions
-            for batch in self.source.read("events", times, plan.columns, part)
-        )
+        return kept_days.whole_read("events", self.source, times)
 
     def by_day(self, times: Times, as_of: int | None = None):
         """What kept days give, and the days that were read for it."""
         self.runs += 1
         folder = self.folder / f"run{self.runs}"
-        folder.mkdir()
-        store = DayStore("events", self.source)
-        days = days_of(times.begin, times.end)
-
-        def read(stretches, watermarks, seen):
-            return read_stretches("events", self.source, store, stretches, watermarks, seen)
-
-        due = look("events", self.source, days, as_of or times.end)
-        refreshed = refresh("events", self.source, store, days, due, read)
-        rows, first, last = write_shards(
-            "events", self.source, store, refreshed, times, str(folder)
-        )
-        table = read_table(sorted(str(path) for path in folder.iterdir()))
-        assert table.num_rows == rows
-        held = table["at"].to_pylist()
-        assert (first, last) == (min(held), max(held))
-        store.prune(days.start - 30)
-        return _rows([table.to_pydict()]), [day.day - BEGIN // DAY for day in refreshed.read]
-
-
-def _rows(columns) -> list:
-    rows = []
-    for held in columns:
-        notes = [n.decode() if isinstance(n, bytes) else n for n in held["note"]]
-        values = [None if v is None else float(np.float32(v)) for v in held["value"]]
-        kinds = [type(v).__name__ for v in held["value"]]
-        rows += zip(held["id"], held["at"], values, kinds, notes, strict=True)
-    return sorted(rows, key=repr)
+        rows, read = kept_days.read_by_day("events", self.source, times, folder, as_of)
+        return rows, [day - BEGIN // DAY for day in read]
 
 
 def window(days: float, begin: int = BEGIN) -> Times:
@@ -188,7 +152,7 @@ def test_whole_numbers_and_fractions_on_different_days_are_one_column(tmp_path, 
     plant.add(BEGIN + 2 * DAY, 2.5)
     rows, read = plant.by_day(window(3))
     assert (rows, read) == (plant.whole(window(3)), [2])
-    assert {row[3] for row in rows if row[2] is not None} == {"float"}
+    assert {type(dict(row)["value"]) for row in rows} == {float, type(None)}
     assert plant.by_day(window(2)) == (plant.whole(window(2)), [])
 
 
