@@ -17,6 +17,7 @@ from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Text as Name
 from components.ingest.fields import matching
 from components.ingest.plan import Column, NoRowsError, Plan, Preview, Times
+from components.ingest.spans.settings import Incremental
 
 if TYPE_CHECKING:
     # Settings are read in a fraction of the time that importing Arrow takes.
@@ -133,6 +134,9 @@ class RowSource(Source):
     filter_hint: ClassVar[str] = "Add WHERE {column} IS NOT NULL to the query"
     """How a user leaves out rows without a column."""
 
+    content_version: ClassVar[int] = 1
+    """Raised when the same settings over the same data give other rows: kept days are read anew."""
+
     time: Name
     known_at: Name | None = None
     windows: list[EventWindow] = []
@@ -140,6 +144,7 @@ class RowSource(Source):
     time_unit: Literal["s", "ms", "us"] | None = None
     types: dict[Name, ColumnType] = {}
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10_000
+    incremental: Incremental | None = None
     read_attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
     read_timeout: Duration = 10 * MICROSECONDS["m"]
 
@@ -184,6 +189,16 @@ class RowSource(Source):
           DataError: if the source can't be read, or a value does not fit its column.
         """
         raise NotImplementedError
+
+    def day_watermarks(self, name: str, days: Sequence[Times]) -> list[str] | None:
+        """For each day a text that changes with its rows; None where the source can't tell.
+
+        Then the days within ``incremental.late`` of a run are read again each time.
+
+        Raises:
+          DataError: if the source does not answer.
+        """
+        return None
 
     def plan_entities(
         self, name: str, times: Times, entities: Sequence[int | str | bytes] | None

@@ -9,6 +9,7 @@ from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
 from components.ingest.patience import answered
 from components.ingest.source import RowSource, Source
+from components.ingest.spans.store import DayStore
 from components.serving_gate.settings import NOT_BLESSED
 from pipeline import beam, fingerprint, history, lineage
 from pipeline.nodes import check_node, node_ids
@@ -104,7 +105,11 @@ def _watermark(name: str, source: Source, as_of: int) -> str:
         told = answered(name, source, lambda: source.fingerprint(name, as_of))
     else:
         told = source.fingerprint(name, as_of)
-    return f"{fingerprint.text(source.place(name))}:{told}"
+    told = f"{fingerprint.text(source.place(name))}:{told}"
+    if isinstance(source, RowSource) and source.incremental is not None:
+        # Days that a backfill read anew are other data, though nothing else tells so.
+        told += f":{DayStore(name, source).renewed}"
+    return told
 
 
 def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:
