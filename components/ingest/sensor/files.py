@@ -44,7 +44,6 @@ class Part:
       line: the number of the first line (text) or row (Parquet), counted from 1.
       bytes: its size on disk, roughly.
       seen: the file's state when the run looked; None asks for no care.
-      ending: the last bytes it had then, if it is a local one.
     """
 
     path: str
@@ -55,7 +54,6 @@ class Part:
     line: int = 1
     bytes: int = 0
     seen: Stored | None = None
-    ending: bytes = b""
 
     @property
     def compressed(self) -> bool:
@@ -104,11 +102,12 @@ def whole_files(name: str, source: SensorSource) -> list[Part]:
     parts = []
     for index, file in enumerate(_found(name, source)):
         kind = file_format(name, source, file.path)
-        try:
-            ending = b"" if is_remote(file.path) else stores.ending(file.path, file.size)
-        except OSError as error:
-            raise unreadable(name, file.path, error) from None
-        parts.append(Part(file.path, index, kind, bytes=file.size, seen=file, ending=ending))
+        if not is_remote(file.path):
+            try:
+                file = dataclasses.replace(file, ending=stores.ending(file.path, file.size))
+            except OSError as error:
+                raise unreadable(name, file.path, error) from None
+        parts.append(Part(file.path, index, kind, bytes=file.size, seen=file))
     return parts
 
 

@@ -67,4 +67,4 @@ def _change(part: Part) -> str | None:
         return "it was written over"
     if part.format == "parquet" or part.compressed or is_remote(part.path):
         return f"it grew from {before.size:,} to {now.size:,} bytes"
-    return None if stores.ending(part.path, before.size) == part.ending else "it was written over"
+    return None if stores.ending(part.path, before.size) == before.ending else "it was written over"

@@ -37,12 +37,14 @@ class Stored:
       size: bytes.
       changed: when it was last changed, nanoseconds since the epoch; object stores tell seconds.
       inode: which file of its disk it is; 0 on object stores.
+      ending: the last bytes of a local file, if somebody looked.
     """
 
     path: str
     size: int
     changed: int
     inode: int = 0
+    ending: bytes = dataclasses.field(default=b"", compare=False)
 
 
 def find(name: str, pattern: str) -> list[Stored]:
