@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.ingest import patience
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter
@@ -65,7 +66,7 @@ def plan_stretch(name: str, source: RowSource, days: range) -> Stretch:
       DataError: as ``RowSource.plan``.
     """
     try:
-        return Stretch(days, source.plan(name, times_of(days)))
+        return Stretch(days, patience.plan_parts(name, source, times_of(days)))
     except NoRowsError:
         return Stretch(days, Plan((), ()))
 
@@ -78,7 +79,7 @@ def read_part(
     partition: Any,
     folder: str,
 ) -> list[Piece]:
-    """Reads a part of a stretch.
+    """Reads a part of a stretch; what a try wrote that broke off stays in ``folder``, unnamed.
 
     Args:
       name: the source's name.
@@ -95,12 +96,16 @@ def read_part(
       DataError: as ``RowSource.read``; or a row lies outside of the days that were asked for.
     """
     with contextlib.ExitStack() as files:
-        writer = _ByDay(files, f"{folder}/{uuid.uuid4().hex[:12]}")
-        for batch in source.read(name, times_of(days), columns, partition):
+        tries: dict[int, _ByDay] = {}
+        tried = patience.read_part(name, source, times_of(days), columns, partition)
+        for attempt, batch in tried:
+            if attempt not in tries:
+                tries[attempt] = _ByDay(files, f"{folder}/{uuid.uuid4().hex[:12]}")
             if batch.num_rows:
-                writer.write(name, source.time, days, batch)
-        writer.flush()
-    return writer.pieces
+                tries[attempt].write(name, source.time, days, batch)
+        last = tries[max(tries)]
+        last.flush()
+    return last.pieces
 
 
 def read_stretches(

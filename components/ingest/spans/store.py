@@ -44,6 +44,8 @@ _NOT_CONTENT = {
     "connect_attempts",
     "incremental",
     "partitions",
+    "read_attempts",
+    "read_timeout",
     "tolerance",
     "url",
     "url_env",
