@@ -11,6 +11,7 @@ import sys
 
 BENCHMARKS = {
     "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
+    "incremental": ["--rows", "50000"],
     "sensor_windows": ["--readings", "300000", "--runs", "2"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
