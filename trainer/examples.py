@@ -6,6 +6,7 @@ tf.data's work for a batch of a few hundred rows costs more than the rows do.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,7 +120,7 @@ class Examples:
             read = self.files.chunks(tf.constant(self.files.names))
             dataset = read.map(lambda _, columns: columns).rebatch(batch_size, whole)
         else:
-            columns = self._columns()
+            columns = self._columns
             order = tf.data.Dataset.range(len(self)).batch(batch_size, whole)
             dataset = order.map(lambda rows: _rows(columns, rows))
         dataset = dataset.map(lambda columns: _weigh(config, target, columns)).take(steps).repeat()
@@ -130,7 +131,7 @@ class Examples:
 
     def _take(self, key: tf.Tensor, blocks: npt.NDArray[np.int64]) -> tf.data.Dataset:
         """Blocks of rows from memory."""
-        columns = self._columns()
+        columns = self._columns
         ends = tf.constant(np.cumsum(blocks))
         order = tf.random.experimental.stateless_shuffle(tf.range(len(self), dtype=tf.int64), key)
         starts = tf.data.Dataset.from_tensor_slices((ends - blocks, ends))
@@ -152,10 +153,17 @@ class Examples:
         chunks = self.files.chunks(names).map(lambda _, columns: columns)
         return chunks.rebatch(blocks).enumerate().map(mixed)
 
+    @functools.cached_property
     def _columns(self) -> dict[str, tf.Tensor]:
+        """All columns, as tensors outside any graph.
+
+        Made in a function that tf.data traces they would be constants of its graph, and each
+        rewrite of the graph would copy them.
+        """
         assert self.held is not None
-        columns = {name: tf.constant(values) for name, values in self.held.items()}
-        return columns | {features.LABEL: tf.constant(self.labels[:, np.newaxis])}
+        columns = {**self.held, features.LABEL: self.labels[:, np.newaxis]}
+        with tf.init_scope(), tf.device("CPU:0"):
+            return {name: tf.constant(values) for name, values in columns.items()}
 
 
 def read(files: Files, config: Config, memory: int) -> Examples:

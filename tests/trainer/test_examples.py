@@ -103,6 +103,15 @@ def test_each_example_comes_once_an_epoch_in_an_order_of_its_own(
     assert rows(examples, asked, placement(), 40, done=45) == both[45:85]
 
 
+def test_what_is_held_is_no_part_of_a_graph(write, config):
+    # tf.data copies its graphs again and again: constants in them took twenty times their size.
+    asked = config(32)
+    examples = write(UNEVEN, asked, 1 << 20)
+    assert len(flat(rows(examples, asked, placement(), 10))) == 300
+    assert set(examples._columns) == {"numeric", "label"}
+    assert all(isinstance(held.numpy(), np.ndarray) for held in examples._columns.values())
+
+
 def test_what_is_cached_is_the_same(write, config, tmp_path):
     asked = config(32)
     plain = rows(write(UNEVEN, asked), asked, placement(), 20)

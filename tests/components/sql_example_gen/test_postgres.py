@@ -226,7 +226,7 @@ def test_latest_and_empty(source):
     [
         (
             "SELECT * FROM row_of_day",
-            'relation "row_of_day" does not exist.*Tables there: rows_of_d',
+            'relation "row_of_day" does not exist.*Tables there: .*rows_of_d',
         ),
         ("SELECT idd FROM rows_of_day", "names a column that is not there.*idd.*Check the column"),
         ("SELEC 1", 'cannot parse the query .syntax error at or near "SELEC".'),
