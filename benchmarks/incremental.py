@@ -1,7 +1,7 @@
 """Measures SqlExampleGen over kept days: the first run, and reruns after what happens to data.
 
 Each run is a process of its own, forked after TFX was imported: it calls the component's executor,
-on Beam's FnApiRunner, on the same SQLite file. Beside each stands a run that reads its window whole.
+on Beam's FnApiRunner, on the same SQLite file. Beside each stands a whole read.
 
 Run ``python -m benchmarks.incremental``; ``--rows 50000`` for a quick look. Results go to
 ``benchmarks/results/incremental.json`` and ``.md``.
