@@ -103,7 +103,7 @@ def _watermark(name: str, source: Source, as_of: int) -> str:
     told = f"{fingerprint.text(source.place(name))}:{source.fingerprint(name, as_of)}"
     if isinstance(source, RowSource) and source.incremental is not None:
         # Days that a backfill read anew are other data, though nothing else tells so.
-        told += f":{DayStore(name, source).renewed}"
+        told += f":{DayStore(name, source).shelf.renewed}"
     return told
 
 

@@ -126,7 +126,7 @@ def read_stretches(
     """
     for days in stretches:
         stretch = plan_stretch(name, source, days)
-        with store.workspace() as work:
+        with store.shelf.workspace() as work:
             parts = [
                 read_part(name, source, days, stretch.plan.columns, partition, work)
                 for partition in stretch.plan.partitions
