@@ -65,8 +65,8 @@ def run_here(database: str, folder: str, days: str, as_of: str, window: str) -> 
     content = json.loads(Path(f"{folder}/report/report.json").read_text())
     return {
         "rows": content["rows"],
-        "rows_read": content["days"]["rows_read"] if days else content["rows"],
-        "days_read": content["days"]["read"] if days else None,
+        "rows_read": content["spans"]["rows_read"] if days else content["rows"],
+        "days_read": content["spans"]["read"] if days else None,
         "seconds": round(time.perf_counter() - begun, 2),
         "cpu_seconds": round(used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime, 2),
         "peak_mb": used.ru_maxrss >> 10,

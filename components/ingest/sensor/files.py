@@ -43,6 +43,7 @@ class Part:
       end: the byte or row group after the last; None reads to the file's end.
       line: the number of the first line (text) or row (Parquet), counted from 1.
       bytes: its size on disk, roughly.
+      changed: when the file was last changed, nanoseconds since the epoch.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Part:
     end: int | None = None
     line: int = 1
     bytes: int = 0
+    changed: int = 0
 
     @property
     def compressed(self) -> bool:
@@ -98,7 +100,13 @@ def whole_files(name: str, source: SensorSource) -> list[Part]:
       DataError: if no file matches or one has no known format.
     """
     return [
-        Part(file.path, index, file_format(name, source, file.path), bytes=file.size)
+        Part(
+            file.path,
+            index,
+            file_format(name, source, file.path),
+            bytes=file.size,
+            changed=file.changed,
+        )
         for index, file in enumerate(_found(name, source))
     ]
 
