@@ -22,6 +22,8 @@ _NOT_CONTENT = {
     "connect_attempts",
     "incremental",
     "partitions",
+    "read_attempts",
+    "read_timeout",
     "tolerance",
     "url",
     "url_env",
