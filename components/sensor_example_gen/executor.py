@@ -80,7 +80,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with WholeFile(f"{report}/{REPORT}") as file:
             content = quality_report(tally, job.files, job.clocks, job.seen.lacking)
             if store is not None:
-                content["spans"] = _spans(job, kept)
+                content["spans"] = spans = _spans(job, kept)
+                content["summary"] += f", {spans['read']} of {len(job.files)} files read"
             file.write(json.dumps(content, indent=2, ensure_ascii=False).encode())
         check_channels(name, source, job.seen, tally, job.files)
         check_tally(name, tally, job.files, source.max_rejected)
