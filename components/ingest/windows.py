@@ -197,7 +197,7 @@ def first_after(times: Ints, instants: Ints, begin: Ints, end: Ints) -> Ints:
 
 
 def aggregate_windows(
-    times: npt.ArrayLike,
+    times: npt.ArrayLike | None,
     values: npt.ArrayLike,
     lo: npt.ArrayLike,
     hi: npt.ArrayLike,
@@ -207,7 +207,8 @@ def aggregate_windows(
     """Aggregates the values of each window.
 
     Args:
-      times: int64[n], microseconds, ascending within each window.
+      times: int64[n], microseconds, ascending within each window; read by ``slope`` and ``age``
+        alone.
       values: float64[n], none missing.
       lo: int64[m], where each window begins in ``times`` and ``values``.
       hi: int64[m], where it ends, excluded; ``hi <= lo`` is an empty window.
@@ -226,7 +227,7 @@ def aggregate_windows(
     unknown = [name for name in aggregates if name not in AGGREGATES]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no aggregate: expected one of {', '.join(AGGREGATES)}")
-    instants = np.asarray(times, np.int64)
+    instants = np.asarray([] if times is None else times, np.int64)
     numbers = np.asarray(values, np.float64)
     begin = np.asarray(lo, np.int64)
     end = np.asarray(hi, np.int64)
