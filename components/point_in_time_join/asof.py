@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.ingest.windows import Ints, order_and_places, order_of
+from components.ingest.ordering import Ints, order_and_places, order_of
 
 
 def event_order(entity: Ints, time: Ints, known: Ints | None = None) -> Ints:

@@ -21,7 +21,7 @@ from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
 from components.ingest.sensor.quarantine import QUARANTINE
 from components.ingest.sensor.reading import Parse, part_blocks
-from components.ingest.sensor.series import SeriesMaker
+from components.ingest.sensor.series_maker import SeriesMaker
 from components.ingest.sensor.tally import Tally, quality_report
 from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource

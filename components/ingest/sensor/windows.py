@@ -53,7 +53,7 @@ def window_tables(
       plan: the settings; windows end at ``plan.end`` at the latest.
       begin: the earliest end of a window, microseconds.
       entities: the entities that series' keys count.
-      series: by channel; see sensor_series.
+      series: by channel; see Series.
 
     Yields:
       By split its name and table: the entity, ``time`` (a window's end) and ``known_at`` (when
