@@ -14,6 +14,7 @@ BENCHMARKS = {
     "sensor_windows": ["--readings", "300000", "--rounds", "1"],
     "join": ["--rows", "200000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
+    "scale": ["--readings", "1000000", "--epochs", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
     "distributed": ["--steps", "20"],
     "serving_load": ["--seconds", "1", "--rounds", "1"],

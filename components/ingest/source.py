@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration, format_duration
+from components.ingest.durations import MICROSECONDS, Duration, format_duration
 from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Text as Name
 from components.ingest.fields import matching
@@ -123,6 +123,9 @@ class RowSource(Source):
     They become events that are joined to the observations: the newest row not later than each, or
     aggregates over ``windows``. ``types`` settles columns' kinds, ``timezone`` says where naive
     times are read, ``time_unit`` what numbers count that are times.
+
+    A part that breaks off while it is read is read anew, ``read_attempts`` times in all; a source
+    from which nothing comes for ``read_timeout`` is taken as broken off.
     """
 
     cast_hint: ClassVar[str] = "Cast it in the query (CAST({column} AS ...))"
@@ -142,6 +145,8 @@ class RowSource(Source):
     types: dict[Name, ColumnType] = {}
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10_000
     incremental: Incremental | None = None
+    read_attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
+    read_timeout: Duration = 10 * MICROSECONDS["m"]
 
     @pydantic.field_validator("timezone")
     @classmethod
@@ -180,6 +185,7 @@ class RowSource(Source):
           Batches of at most ``batch_rows`` rows in the schema that ``columns`` tell.
 
         Raises:
+          BrokenOffError: if the source was reached and broke off; the part is then read again.
           DataError: if the source can't be read, or a value does not fit its column.
         """
         raise NotImplementedError

@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 from components.ingest.durations import format_instant, parse_duration
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.kinds import source_from_json
+from components.ingest.patience import plan_parts
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
 from components.ingest.spans.days import DAY, write_day
@@ -63,7 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if source.incremental is not None:
             self._read_by_day(name, source, times, exec_properties, examples, report)
             return
-        plan = source.plan(name, times)
+        plan = plan_parts(name, source, times)
         work = f"{examples.uri}/{_WORK}"
         folder = split_folder(examples.uri, SPLIT)
         for path in (work, folder):

@@ -7,6 +7,7 @@ from typing import Any
 from components.curated_schema import schema_file
 from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
+from components.ingest.patience import answered
 from components.ingest.source import RowSource, Source
 from components.ingest.spans.store import DayStore
 from components.serving_gate.settings import NOT_BLESSED
@@ -100,7 +101,11 @@ def make(
 def _watermark(name: str, source: Source, as_of: int) -> str:
     # Another database is other data, whatever its fingerprint; its password is not part of it. One
     # that does not answer is told now, not after TFX was imported.
-    told = f"{fingerprint.text(source.place(name))}:{source.fingerprint(name, as_of)}"
+    if isinstance(source, RowSource):
+        told = answered(name, source, lambda: source.fingerprint(name, as_of))
+    else:
+        told = source.fingerprint(name, as_of)
+    told = f"{fingerprint.text(source.place(name))}:{told}"
     if isinstance(source, RowSource) and source.incremental is not None:
         # Days that a backfill read anew are other data, though nothing else tells so.
         told += f":{DayStore(name, source).renewed}"

@@ -30,6 +30,9 @@ from components.ingest.threads import map_ahead
 BUCKET_BYTES = 8 << 20
 """About how much of the files a bucket of entities holds: its columns stay in a core's cache."""
 
+_MOST_BUCKETS = 512
+"""So many files are open at once: systems allow a process about a thousand."""
+
 _UNPACKED = {"parquet": 4, "packed": 8}
 
 
@@ -147,7 +150,7 @@ def prepare(
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
-        buckets=min(max(1, -(-size // bucket_bytes)), 4096),
+        buckets=min(max(1, -(-size // bucket_bytes)), _MOST_BUCKETS),
         clocks=clocks,
         seen=seen,
     )
