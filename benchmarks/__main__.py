@@ -10,7 +10,16 @@ import subprocess
 import sys
 
 BENCHMARKS = {
-    "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
+    "sql_ingest": [
+        "--rows",
+        "50000",
+        "--slow-rows",
+        "10000",
+        "--turns",
+        "1",
+        "--memory-rows",
+        "50000",
+    ],
     "sensor_windows": ["--readings", "300000", "--runs", "2"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
