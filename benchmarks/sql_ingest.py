@@ -164,7 +164,7 @@ def _cpu_seconds() -> float:
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
-def compare(rows: int, slow_rows: int, memory_rows: list[int], turns: int) -> dict[str, Any]:
+def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> dict[str, Any]:
     """All measurements."""
     with tempfile.TemporaryDirectory() as root:
         folders = {size: Path(root, str(size)) for size in {rows, slow_rows, *memory_rows}}
@@ -175,7 +175,7 @@ def compare(rows: int, slow_rows: int, memory_rows: list[int], turns: int) -> di
         make_records(folders[rows])
         fast = [
             measure(what, folders[rows], rows, workers)
-            for _ in range(turns)
+            for _ in range(rounds)
             for what, workers in (("sql", 1), ("sql", _WORKERS), ("floor", 1), ("floor_tf", 1))
         ]
         slow = [measure(what, folders[slow_rows], slow_rows) for what in ("sql", *RIVALS)]
@@ -248,7 +248,7 @@ def main() -> None:
         "--memory-rows", type=int, nargs="+", default=[1_000_000, 5_000_000], help="rows for memory"
     )
     parser.add_argument("--slow-rows", type=int, default=200_000, help="rows for slow rivals")
-    parser.add_argument("--turns", type=int, default=3, help="turns of the fast ones")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of the fast ones")
     parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -256,7 +256,7 @@ def main() -> None:
         what, data, output, workers = options.measure
         measure_here(what, Path(data), output, int(workers))
         return
-    results = compare(options.rows, options.slow_rows, options.memory_rows, options.turns)
+    results = compare(options.rows, options.slow_rows, options.memory_rows, options.rounds)
     report.write(options.output, "sql_ingest", results, as_markdown(results))
 
 

@@ -13,7 +13,6 @@ import itertools
 import struct
 import uuid
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import google_crc32c
@@ -23,7 +22,8 @@ import typing_extensions
 from isal import igzip, isal_zlib
 
 from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
-from components.ingest.paths import is_remote, open_file, remote, remove, rename
+from components.ingest.paths import make_folder, open_file, remove, rename
+from components.ingest.room import writing
 
 _COMPRESSION_LEVEL = 1
 _READ_CHUNK = 1 << 20
@@ -36,7 +36,7 @@ class RecordWriter:
 
     Records go to a temporary file beside ``path``, which takes its name on a clean exit and is
     removed on an error: under its own name the file is either absent or whole. A file without
-    records is valid too.
+    records is valid too. Where the system refuses, an UnwritableError tells the file.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.
@@ -54,12 +54,9 @@ class RecordWriter:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> typing_extensions.Self:
-        folder = self._temporary.rpartition("/")[0]
-        if is_remote(folder):
-            remote().makedirs(folder)
-        else:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = open_file(self._temporary, "wb")
+        with writing(self.path):
+            make_folder(self._temporary.rpartition("/")[0])
+            self._file = open_file(self._temporary, "wb")
         return self
 
     def write_records(self, records: list[bytes] | pa.LargeBinaryArray) -> None:
@@ -69,15 +66,16 @@ class RecordWriter:
         if isinstance(records, list):
             records = pa.array(records, RECORD)
         framed = _frame(records)
-        self._file.write(self._gzip.compress(framed) if self._gzip else framed)
+        with writing(self.path):
+            self._file.write(self._gzip.compress(framed) if self._gzip else framed)
         self.rows += len(records)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         assert self._file is not None
         try:
-            if kind is None and self._gzip:
-                self._file.write(self._gzip.flush())
-            self._file.close()
+            with writing(self.path), self._file:
+                if kind is None and self._gzip:
+                    self._file.write(self._gzip.flush())
             if kind is None:
                 rename(self._temporary, self.path)
         finally:

@@ -265,11 +265,7 @@ def test_a_broken_connection_is_told(source, postgres):
     query = "SELECT id, at FROM rows_of_day ORDER BY id"
     batches = sql.read_source("readings", source(query=query, batch_rows=10), TIMES)
     next(batches)
-    postgres.sql(
-        "plant",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE usename = 'plant' AND pid <> pg_backend_pid()",
-    )
+    postgres.end_sessions()
     with pytest.raises(DataError, match="the connection broke while rows were read"):
         list(batches)
 

@@ -101,8 +101,10 @@ class Attempt:
                 if failure := self._waiting() or self._hung():
                     return failure
         finally:
-            for reader in (*followers, *self._logs.values()):
-                reader.stop()
+            for follower in followers:
+                follower.stop()
+            for log in self._logs.values():
+                log.stop()
 
     def _take(self) -> None:
         """Takes in what has changed, waiting a tick for the first change."""
