@@ -22,7 +22,7 @@ from components.ingest.source import (
     Variable,
     check_zone,
 )
-from components.ingest.spans.settings import SqlIncremental
+from components.ingest.spans.settings import Kept, SqlIncremental
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,6 +89,13 @@ class SqlSource(RowSource):
         with connected(name, self):
             pass  # A watermark of a file's size would not find out that it is no database.
         return sql.watermark(name, self, as_of)
+
+    def identity(self, name: str) -> str:
+        """Of a SQLite or DuckDB file its disk's number of it."""
+        from components.ingest.sql.connect import database_file, database_url
+
+        path = database_file(database_url(name, self))
+        return str(path.stat().st_ino) if path is not None and path.exists() else ""
 
     def plan(self, name: str, times: Times) -> Plan:
         """See ``sql.plan``."""
@@ -271,6 +278,7 @@ class SensorSource(Source):
     max_rejected: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.05
     keep: Literal["first", "last"] = "first"
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=10_000_000)] = 200_000
+    incremental: Kept | None = None
 
     @property
     def paths(self) -> list[str]:

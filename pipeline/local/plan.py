@@ -109,7 +109,7 @@ def _watermark(name: str, source: Source, as_of: int) -> str:
     told = f"{fingerprint.text(source.place(name))}:{told}"
     if isinstance(source, RowSource) and source.incremental is not None:
         # Days that a backfill read anew are other data, though nothing else tells so.
-        told += f":{DayStore(name, source).renewed}"
+        told += f":{DayStore(name, source).shelf.renewed}"
     return told
 
 

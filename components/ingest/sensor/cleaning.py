@@ -1,7 +1,7 @@
 """Rows of sensor files made into readings: keys, honest times, values in one unit, in range.
 
 What can't be used is told apart with a reason (see sensor_tally) and kept as quarantine rows.
-Duplicates and stuck values need an entity's readings side by side: sensor_series finds those.
+Duplicates and stuck values need an entity's readings side by side: series_maker finds those.
 """
 
 import numpy as np

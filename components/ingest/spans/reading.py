@@ -79,7 +79,7 @@ def read_part(
     partition: Any,
     folder: str,
 ) -> list[Piece]:
-    """Reads a part of a stretch; what a try wrote that broke off stays in ``folder``, unnamed.
+    """Reads a part of a stretch.
 
     Args:
       name: the source's name.
@@ -96,16 +96,15 @@ def read_part(
       DataError: as ``RowSource.read``; or a row lies outside of the days that were asked for.
     """
     with contextlib.ExitStack() as files:
-        tries: dict[int, _ByDay] = {}
-        tried = patience.read_part(name, source, times_of(days), columns, partition)
-        for attempt, batch in tried:
-            if attempt not in tries:
-                tries[attempt] = _ByDay(files, f"{folder}/{uuid.uuid4().hex[:12]}")
+        writer, current = _ByDay(files, folder), 1
+        for attempt, batch in patience.read_part(name, source, times_of(days), columns, partition):
+            if attempt > current:
+                # What an earlier try wrote does not count, and goes with the folder.
+                writer, current = _ByDay(files, folder), attempt
             if batch.num_rows:
-                tries[attempt].write(name, source.time, days, batch)
-        last = tries[max(tries)]
-        last.flush()
-    return last.pieces
+                writer.write(name, source.time, days, batch)
+        writer.flush()
+    return writer.pieces
 
 
 def read_stretches(
@@ -131,7 +130,7 @@ def read_stretches(
     """
     for days in stretches:
         stretch = plan_stretch(name, source, days)
-        with store.workspace() as work:
+        with store.shelf.workspace() as work:
             parts = [
                 read_part(name, source, days, stretch.plan.columns, partition, work)
                 for partition in stretch.plan.partitions
@@ -178,9 +177,9 @@ def keep(
 class _ByDay:
     """Writes rows to a file a day, many rows at a time; ``files`` closes what it opens."""
 
-    def __init__(self, files: contextlib.ExitStack, path: str) -> None:
+    def __init__(self, files: contextlib.ExitStack, folder: str) -> None:
         self._files = files
-        self._path = path
+        self._path = f"{folder}/{uuid.uuid4().hex[:12]}"
         self._writers: dict[int, ShardWriter] = {}
         self._bounds: dict[int, tuple[int, int]] = {}
         self._waiting: dict[int, list[pa.RecordBatch]] = {}
