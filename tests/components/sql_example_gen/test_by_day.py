@@ -93,6 +93,29 @@ def test_a_workers_error_arrives_as_it_was_and_a_rerun_heals(url, source, tmp_pa
     assert report["rows"] == 1300
 
 
+@pytest.fixture(scope="module")
+def bucket() -> str:
+    """TensorFlow's file system in memory, in the place of a bucket."""
+    from tfx.dsl.io import filesystem_registry
+    from tfx.dsl.io.plugins.tensorflow_gfile import TensorflowFilesystem
+
+    class Memory(TensorflowFilesystem):
+        SUPPORTED_SCHEMES = ["ram://"]  # noqa: RUF012
+
+    filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=5)
+    return "ram://plant/days"
+
+
+def test_days_may_lie_in_a_bucket(url, source, tmp_path, bucket):
+    elsewhere = source.incremental.model_copy(update={"directory": bucket})
+    source = source.model_copy(update={"incremental": elsewhere})
+    execute(source, tmp_path / "first", spine=0)
+    change(url, "DELETE FROM readings WHERE at LIKE '2025-04-12%'")
+    examples, report = execute(source, tmp_path / "again", spine=0, as_of="2025-04-21")
+    assert days(report) == (2, 11, 100)
+    assert len(rows(source, examples)) == report["rows"] == 1200
+
+
 KILLED = """
 import os, sys, pathlib, types
 from tests.components.sql_example_gen import test_component as t
