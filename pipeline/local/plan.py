@@ -75,7 +75,7 @@ def make(
     run_folder = pathlib.Path(settings.run.directory).absolute()
     instant = resolve_as_of(settings, as_of)
     return {
-        "run_id": new_run_id(),
+        "run_id": new_run_id(run_folder / "runs"),
         "settings": str(path.absolute()),
         "from_nodes": from_nodes,
         "to_nodes": to_nodes,

@@ -202,7 +202,8 @@ def name_of(part: Part) -> str:
 
 
 def _state(part: Part) -> list[Any]:
-    return [part.path, part.format, part.begin, part.end, part.line, part.bytes, part.changed]
+    changed = part.seen.changed if part.seen else 0
+    return [part.path, part.format, part.begin, part.end, part.line, part.bytes, changed]
 
 
 def _moved(batch: pa.RecordBatch, shift: int) -> pa.RecordBatch:
