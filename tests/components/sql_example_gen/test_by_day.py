@@ -10,6 +10,7 @@ import pytest
 from components.ingest.errors import DataError
 from components.ingest.examples import read_table, split_files
 from tests.components.sql_example_gen.test_component import QUERY, ROOT, execute
+from tests.memory_bucket import registered
 
 pytestmark = pytest.mark.tfx
 
@@ -93,21 +94,8 @@ def test_a_workers_error_arrives_as_it_was_and_a_rerun_heals(url, source, tmp_pa
     assert report["rows"] == 1300
 
 
-@pytest.fixture(scope="module")
-def bucket() -> str:
-    """TensorFlow's file system in memory, in the place of a bucket."""
-    from tfx.dsl.io import filesystem_registry
-    from tfx.dsl.io.plugins.tensorflow_gfile import TensorflowFilesystem
-
-    class Memory(TensorflowFilesystem):
-        SUPPORTED_SCHEMES = ["ram://"]  # noqa: RUF012
-
-    filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(Memory, priority=5)
-    return "ram://plant/days"
-
-
-def test_days_may_lie_in_a_bucket(url, source, tmp_path, bucket):
-    elsewhere = source.incremental.model_copy(update={"directory": bucket})
+def test_days_may_lie_in_a_bucket(url, source, tmp_path):
+    elsewhere = source.incremental.model_copy(update={"directory": registered()})
     source = source.model_copy(update={"incremental": elsewhere})
     execute(source, tmp_path / "first", spine=0)
     change(url, "DELETE FROM readings WHERE at LIKE '2025-04-12%'")
