@@ -18,7 +18,7 @@ from components.ingest.sensor.buckets import (
     WholeFile,
     read_bucket,
 )
-from components.ingest.sensor.features import SensorJob, bucket_windows, clean_parts
+from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.tally import Tally
 
@@ -48,8 +48,8 @@ class CleanPortion(beam.DoFn):
             QuarantineWriter(f"{self._quarantine}/{name}.parquet") as rejected,
             BucketWriter(self._job.plan, self._work, name, self._job.buckets) as writer,
         ):
-            for readings in clean_parts(self._job, parts, tally, rejected.write):
-                writer.write(readings)
+            for readings in finish_parts(self._job, parts, tally, rejected.write, writer.part):
+                writer.append(readings)
         yield from writer.files.items()
 
 
