@@ -12,6 +12,7 @@ import sys
 BENCHMARKS = {
     "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
     "sensor_windows": ["--readings", "300000", "--runs", "2"],
+    "collect": ["--messages", "5000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
     "distributed": ["--steps", "20"],
