@@ -10,10 +10,13 @@ import subprocess
 import sys
 
 BENCHMARKS = {
-    "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
-    "sensor_windows": ["--readings", "300000", "--runs", "2"],
+    "sql_ingest": ["--rows=50000", "--slow-rows=5000", "--memory-rows=50000", "--rounds=1"],
+    "incremental": ["--rows", "50000"],
+    "sensor_windows": ["--readings", "300000", "--rounds", "1"],
     "collect": ["--messages", "5000", "--rounds", "1"],
+    "join": ["--rows", "200000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
+    "scale": ["--readings", "1000000", "--epochs", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
     "distributed": ["--steps", "20"],
     "serving_load": ["--seconds", "1", "--rounds", "1"],

@@ -8,9 +8,9 @@ the values plus that of the windows, whatever the overlap:
 
 1. The begins and ends of all windows cut the values into panes, each summed up once
    (Li et al., "No pane, no gain", SIGMOD Record 34:1, 2005).
-2. A window is a run of panes. Runs are folded with a disjoint sparse table: every run is split at a
-   pivot that many runs have in common, and is the running fold leftwards of its pivot joined with
-   the one rightwards. Nothing is subtracted, so nothing cancels.
+2. A window is a run of panes. Short runs are folded pane by pane, long ones with a disjoint sparse
+   table: every run is split at a pivot that many runs have in common, and is the running fold
+   leftwards of its pivot joined with the one rightwards. Nothing is subtracted, so nothing cancels.
 
 Squares are summed about a value from inside: a pane's first value, then a window's pivot pane. That
 loses at most the factor ``1 + n`` of precision for ``n`` values (Chan, Golub, LeVeque, "Algorithms
@@ -23,11 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from components.ingest.durations import MICROSECONDS
+from components.ingest.ordering import places
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 HOUR = MICROSECONDS["h"]
+SHORT = 8
+"""Runs of up to as many panes are folded pane by pane."""
+
 AGGREGATES = ("count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "age")
 
 
@@ -55,58 +59,12 @@ def window_ranges(
     times = np.asarray(series_times, np.int64)
     wanted = np.asarray(query_key, np.int64)
     ends = np.asarray(query_ends, np.int64)
-    begin, end = stretches(keys, wanted)
-    lo = first_after(times, ends - size, begin, end)
-    return lo, first_after(times, ends, lo, end)
-
-
-def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
-    """Finds the stretch of each wanted key.
-
-    Args:
-      keys: int64[n], ascending.
-      wanted: int64[m].
-
-    Returns:
-      ``begin, end``, int64[m]: half-open; empty where ``keys`` lacks the key.
-    """
-    # Among the distinct keys, which are few and stay in the cache, not among all.
-    changes = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
-    bounds = np.append(changes, len(keys))
-    distinct = keys[changes]
-    place = np.searchsorted(distinct, wanted)
-    begin = bounds[place]
-    there = place < len(distinct)
-    there[there] = distinct[place[there]] == wanted[there]
-    return begin, np.where(there, bounds[np.minimum(place + 1, len(distinct))], begin)
-
-
-def first_after(times: Ints, instants: Ints, begin: Ints, end: Ints) -> Ints:
-    """Bisects many stretches of ``times`` at once.
-
-    Args:
-      times: int64[n], ascending within each stretch.
-      instants: int64[m].
-      begin: int64[m], where each stretch begins.
-      end: int64[m], where it ends, excluded.
-
-    Returns:
-      int64[m]: the first index of each stretch whose time is above the instant, or its end.
-    """
-    lo, hi = begin.copy(), end.copy()
-    longest = int(np.max(hi - lo, initial=0))
-    for _ in range(longest.bit_length()):
-        middle = (lo + hi) >> 1
-        open_ = lo < hi
-        # A closed stretch may stand at the end of the array: its middle is not read.
-        right = open_ & (times[np.minimum(middle, len(times) - 1)] <= instants)
-        lo = np.where(right, middle + 1, lo)
-        hi = np.where(open_ & ~right, middle, hi)
-    return lo
+    lo, hi = places(keys, times, wanted, ends - size, ends)
+    return lo, hi
 
 
 def aggregate_windows(
-    times: npt.ArrayLike,
+    times: npt.ArrayLike | None,
     values: npt.ArrayLike,
     lo: npt.ArrayLike,
     hi: npt.ArrayLike,
@@ -116,7 +74,8 @@ def aggregate_windows(
     """Aggregates the values of each window.
 
     Args:
-      times: int64[n], microseconds, ascending within each window.
+      times: int64[n], microseconds, ascending within each window; read by ``slope`` and ``age``
+        alone.
       values: float64[n], none missing.
       lo: int64[m], where each window begins in ``times`` and ``values``.
       hi: int64[m], where it ends, excluded; ``hi <= lo`` is an empty window.
@@ -135,7 +94,7 @@ def aggregate_windows(
     unknown = [name for name in aggregates if name not in AGGREGATES]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no aggregate: expected one of {', '.join(AGGREGATES)}")
-    instants = np.asarray(times, np.int64)
+    instants = np.asarray([] if times is None else times, np.int64)
     numbers = np.asarray(values, np.float64)
     begin = np.asarray(lo, np.int64)
     end = np.asarray(hi, np.int64)
@@ -229,6 +188,14 @@ class _Panes:
         self._level = np.frexp((self._first ^ self._last).astype(np.float64))[1] - 1
         shift = np.maximum(self._level, 0)
         self._pivot = (self._last >> shift) << shift
+        length = self._last - self._first
+        short = length < SHORT
+        # By place in the run, which short runs have a pane there.
+        self._short = [
+            np.flatnonzero(short & (length >= place))
+            for place in range(1, 1 + int(np.max(length, initial=0, where=short)))
+        ]
+        self._long = np.flatnonzero(~short)
 
     def reduce(self, fold: np.ufunc, values: Floats) -> Floats:
         """Folds the values of each window, by pane and then by run of panes."""
@@ -250,7 +217,7 @@ class _Panes:
                 within[index] + sizes[index] * a.seen_from(index, pivot) * b.seen_from(index, pivot)
             ),
         )
-        if not len(self._several):
+        if not len(self._short) and not len(self._long):
             return total
         shift_a = self._shift(a)
         shift_b = shift_a if a is b else self._shift(b)
@@ -262,15 +229,15 @@ class _Panes:
         sizes = self._sizes
         return self._fold(np.add, lambda index, pivot: sizes[index] * a.seen_from(index, pivot))
 
-    @property
-    def _several(self) -> Ints:
-        return np.flatnonzero(self._level >= 0)
-
     def _fold(self, fold: np.ufunc, term: Callable[[Ints, Ints], Floats]) -> Floats:
         """Folds ``term(pane, pivot)`` over the panes of each run."""
-        result = term(self._pivot, self._pivot)
-        for level in np.unique(self._level[self._several]):
-            runs = np.flatnonzero(self._level == level)
+        result = term(self._first, self._pivot)
+        for place, runs in enumerate(self._short, 1):
+            more = term(self._first[runs] + place, self._pivot[runs])
+            result[runs] = fold(result[runs], more)
+        levels = self._level[self._long]
+        for level in np.unique(levels):
+            runs = self._long[levels == level]
             pivots, row = _distinct(self._pivot[runs])
             right = self._last[runs] - self._pivot[runs]
             left = self._pivot[runs] - 1 - self._first[runs]

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator
 
 from components.distributed_trainer.pod import Pod
+from components.ingest.kinds import AnySource
 from components.ingest.paths import is_remote
 from components.ingest.source import Source
 from components.ingest.sources import SensorSource, SqlSource
@@ -90,6 +91,7 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
     for name, source in settings.sources.items():
         node_id = example_gen_id(settings, name)
         node = settings.kubeflow.node(node_id)
+        yield from _kept(name, source, node_id, node, backend)
         if not isinstance(source, SensorSource):
             yield from _variables(name, source, node_id, node)
             if isinstance(source, SqlSource):
@@ -102,6 +104,19 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
                     f" is {path!r}, which {node_id} would not find: "
                     + _expected(node_id, backend, "/telemetry/**/*.jsonl"),
                 )
+
+
+def _kept(
+    name: str, source: AnySource, node_id: str, node: Node, backend: Backend
+) -> Iterator[Problem]:
+    directory = source.incremental and source.incremental.directory
+    if directory and not directory.startswith("gs://") and not keeps(node, directory, backend):
+        yield Problem(
+            ("sources", name, "incremental", "directory"),
+            f" is {directory!r}, where {node_id} would lose what it keeps with its pod: "
+            + _expected(node_id, backend, "/days")
+            + ", or gs://",
+        )
 
 
 def _variables(name: str, source: Source, node_id: str, node: Node) -> Iterator[Problem]:

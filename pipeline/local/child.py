@@ -5,8 +5,8 @@ run's output file, and what people should see goes as events to the process that
 ends when that process ends, however it ends.
 """
 
+import contextlib
 import ctypes
-import errno
 import json
 import logging
 import os
@@ -17,13 +17,17 @@ import sys
 import traceback
 from typing import Any
 
-from pipeline.local import logs
+from components.ingest import room
+from pipeline.local import logs, lost_worker
 from pipeline.local.events import Event, EventWriter
 
 _PR_SET_PDEATHSIG = 1
 _PACKAGES = ("components", "pipeline", "serving", "trainer")
+# The system's words, and SQLite's (ML Metadata).
+_NO_ROOM = (*map(os.strerror, room.NO_ROOM), "database or disk is full")
+_WHERE = re.compile(r" \[while running '.*")
 _OURS = re.compile(
-    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?: \[while running '.*)?$", re.MULTILINE
+    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?:{_WHERE.pattern})?$", re.MULTILINE
 )
 
 
@@ -42,6 +46,13 @@ def main(folder: str, descriptor: str) -> int:
     plan: dict[str, Any] = json.loads((run_folder / "plan.json").read_text(encoding="utf-8"))
     formatter = logs.log_to(run_folder / "log.jsonl", plan["run_id"])
     events = EventWriter(int(descriptor))
+
+    def lost(error: lost_worker.WorkerLostError) -> None:
+        logging.error("%s", error)
+        events.send(Event("error", text=str(error), node=formatter.node, ok=False))
+        _end_all(1)
+
+    lost_worker.watch_workers(lost)
     try:
         # TFX is imported here and not above: it takes ten seconds and more, and the events that
         # tell so must come first.
@@ -53,7 +64,7 @@ def main(folder: str, descriptor: str) -> int:
         events.send(
             Event(
                 "error",
-                text=message(error),
+                text=message(error, run_folder),
                 detail=traceback.format_exc(),
                 node=formatter.node,
                 ok=False,
@@ -63,15 +74,20 @@ def main(folder: str, descriptor: str) -> int:
     return 0
 
 
-def message(error: BaseException) -> str:
+def message(error: BaseException, folder: pathlib.Path | None = None) -> str:
     """The words of an error that is told for people, however it was wrapped.
 
     Beam hands on what fails inside its workers as text, with a traceback before the words and the
-    transform's name behind them.
+    transform's name behind them. A full disk is told by many libraries, few of which say where.
+
+    Args:
+      error: what was raised.
+      folder: where the run keeps its data, if it is a local one.
     """
     text = _words(error)
-    if os.strerror(errno.ENOSPC) in text and "run.directory" not in text:
-        text += ". Make room on the disk, or let run.directory in the settings name another one"
+    if any(said in text for said in _NO_ROOM) and "run.directory" not in text:
+        where = f" ({folder}: {room.free(str(folder))})" if folder else ""
+        text += f"{where}. Make room on the disk, or let run.directory in the settings name another"
     return text
 
 
@@ -79,7 +95,7 @@ def _words(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if type(seen).__module__.split(".")[0] in _PACKAGES:
-            return str(seen)
+            return _WHERE.sub("", str(seen))
         seen = seen.__cause__ or seen.__context__
     told = _OURS.findall(str(error))
     return str(told[-1]) if told else f"{type(error).__name__}: {error}"
@@ -87,18 +103,20 @@ def _words(error: BaseException) -> str:
 
 def _end_with_parent() -> None:
     """Ends this process and what it started when the one that shows the run is gone."""
-
-    def stop(signum: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
-        os._exit(128 + signum)
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, lambda signum, frame: _end_all(128 + signum))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == 1:
             raise SystemExit("the process that started this run is gone")
+
+
+def _end_all(code: int) -> None:
+    """Ends this process and what it started."""
+    with contextlib.suppress(ValueError):  # Another thread than the main one sets no handler.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Source:
       last: of the last.
       matched: share of the observations that found a row of it; None for the spine.
       age: hours between a row and the observation that took it, half of them at most.
+      spans: how many of its days or files were read anew, where it is incremental.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Source:
     last: str | None
     matched: float | None = None
     age: float | None = None
+    spans: str = ""
 
     @property
     def left_out(self) -> int:
@@ -113,6 +115,7 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 report["last"],
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
+                _spans(report),
             )
     for stage in run.stages("SensorExampleGen"):
         report, name = run.report(stage, "report"), stage.partition("-")[2]
@@ -129,7 +132,15 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 last,
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
+                _spans(report),
             )
+
+
+def _spans(report: Report) -> str:
+    spans = report.get("spans")
+    if spans is None:
+        return ""
+    return f"{spans['read']} of {spans['read'] + spans['reused']} {spans['of']} read anew"
 
 
 def _axis(

@@ -100,6 +100,15 @@ class Settings(pydantic.BaseModel):
                     self.sources[name] = source.model_copy(update=database)
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _days_lie_in_the_runs_directory(self) -> "Settings":
+        for name, source in self.sources.items():
+            wish = source.incremental
+            if wish is not None and wish.directory is None:
+                here = wish.model_copy(update={"directory": f"{self.run.directory}/days"})
+                self.sources[name] = source.model_copy(update={"incremental": here})
+        return self
+
     @property
     def spine_source(self) -> SqlSource:
         """The source with one row an entity and a time."""

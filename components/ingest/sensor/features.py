@@ -5,6 +5,7 @@ calls ``sensor_windows``; both compute the same.
 """
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,14 +20,18 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
 from components.ingest.sensor.quarantine import QUARANTINE
-from components.ingest.sensor.reading import read_part
-from components.ingest.sensor.series import SeriesMaker
+from components.ingest.sensor.reading import Parse, part_blocks
+from components.ingest.sensor.series_maker import SeriesMaker
 from components.ingest.sensor.tally import Tally, quality_report
 from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource
+from components.ingest.threads import map_ahead
 
-BUCKET_BYTES = 32 << 20
-"""About how much of the files a bucket of entities holds; what is worked on at a time."""
+BUCKET_BYTES = 8 << 20
+"""About how much of the files a bucket of entities holds: its columns stay in a core's cache."""
+
+_MOST_BUCKETS = 512
+"""So many files are open at once: systems allow a process about a thousand."""
 
 _UNPACKED = {"parquet": 4, "packed": 8}
 
@@ -145,7 +150,7 @@ def prepare(
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
-        buckets=min(max(1, -(-size // bucket_bytes)), 4096),
+        buckets=min(max(1, -(-size // bucket_bytes)), _MOST_BUCKETS),
         clocks=clocks,
         seen=seen,
     )
@@ -170,7 +175,7 @@ def clean_parts(
     tally: Tally,
     reject: Callable[[list[pa.Table]], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Reads and cleans parts of files.
+    """Reads parts of files in blocks, and parses and cleans these in threads.
 
     Args:
       job: see prepare.
@@ -181,13 +186,12 @@ def clean_parts(
     Yields:
       Readings as ``Plan.schema`` says.
     """
-    for part in parts:
-        cleaner = Cleaner(job.plan, part.path, part.index, tally)
-        for rows in read_part(job.plan.name, job.plan.source, part):
-            readings = cleaner.clean(rows)
-            reject(cleaner.take_rejected())
-            if readings.num_rows:
-                yield readings
+    for counted, left_out, cleaned in map_ahead(
+        functools.partial(_clean, job), _blocks(job, parts)
+    ):
+        tally.add(counted)
+        reject(left_out)
+        yield from cleaned
 
 
 def bucket_windows(
@@ -210,6 +214,23 @@ def bucket_windows(
     for split, table in window_tables(job.plan, job.windows_begin, entities, series):
         tally.windows[split] += table.num_rows
         yield split, table
+
+
+def _blocks(job: SensorJob, parts: Sequence[Part]) -> Iterator[tuple[Part, Parse]]:
+    for part in parts:
+        for parse in part_blocks(job.plan.name, job.plan.source, part):
+            yield part, parse
+
+
+def _clean(
+    job: SensorJob, block: tuple[Part, Parse]
+) -> tuple[Tally, list[pa.Table], list[pa.RecordBatch]]:
+    """A block's own tally, quarantine rows, and readings."""
+    part, parse = block
+    tally = Tally()
+    cleaner = Cleaner(job.plan, part.path, part.index, tally)
+    cleaned = [readings for rows in parse() if (readings := cleaner.clean(rows)).num_rows]
+    return tally, cleaner.take_rejected(), cleaned
 
 
 def _buckets(job: SensorJob, tally: Tally, rejected: list[pa.Table]) -> Iterator[pa.Table]:

@@ -163,7 +163,7 @@ def test_a_run_that_reads_for_longer_than_they_are_kept_is_told(tmp_path):
     job = prepare("telemetry", source(tmp_path), BEGIN, END)
     compact(tmp_path, SETTINGS, NOW)
     compact(tmp_path, SETTINGS, NOW * 2)
-    with pytest.raises(DataError, match=r"is gone since this run looked.*Run again"):
+    with pytest.raises(DataError, match=r"changed while the run read it: it is gone.*Run again"):
         list(clean_parts(job, job.parts, Tally(), list))
     assert windows(tmp_path).tally.total("used") == 240
 
