@@ -1,30 +1,23 @@
-"""The process that runs the stages.
+"""The process that starts the stages, each in a process of its own.
 
 It writes nothing to a terminal: what it logs goes to the run's log, what libraries print to the
 run's output file, and what people should see goes as events to the process that started it. It
 ends when that process ends, however it ends.
 """
 
-import ctypes
-import errno
 import json
 import logging
 import os
 import pathlib
-import re
 import signal
 import sys
 import traceback
 from typing import Any
 
 from pipeline.local import logs
+from pipeline.local.errors import message
 from pipeline.local.events import Event, EventWriter
-
-_PR_SET_PDEATHSIG = 1
-_PACKAGES = ("components", "pipeline", "serving", "trainer")
-_OURS = re.compile(
-    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?: \[while running '.*)?$", re.MULTILINE
-)
+from pipeline.local.parent import end_with_parent
 
 
 def main(folder: str, descriptor: str) -> int:
@@ -37,7 +30,7 @@ def main(folder: str, descriptor: str) -> int:
     Returns:
       0, or 1 if a stage failed.
     """
-    _end_with_parent()
+    _end_together()
     run_folder = pathlib.Path(folder)
     plan: dict[str, Any] = json.loads((run_folder / "plan.json").read_text(encoding="utf-8"))
     formatter = logs.log_to(run_folder / "log.jsonl", plan["run_id"])
@@ -45,47 +38,29 @@ def main(folder: str, descriptor: str) -> int:
     try:
         # TFX is imported here and not above: it takes ten seconds and more, and the events that
         # tell so must come first.
-        from pipeline.local import stages
-
-        stages.run(plan, events, formatter)
+        from pipeline.local import runner, stages
     except Exception as error:
-        logging.exception("The run failed.")
+        return _failed(events, error)
+    try:
+        stages.run(plan, events, formatter)
+    except runner.StageError as error:
+        stage = error.stage
         events.send(
-            Event(
-                "error",
-                text=message(error),
-                detail=traceback.format_exc(),
-                node=formatter.node,
-                ok=False,
-            )
+            Event("error", text=stage.error, detail=stage.detail, node=stage.node, ok=False)
         )
         return 1
+    except Exception as error:
+        return _failed(events, error)
     return 0
 
 
-def message(error: BaseException) -> str:
-    """The words of an error that is told for people, however it was wrapped.
-
-    Beam hands on what fails inside its workers as text, with a traceback before the words and the
-    transform's name behind them.
-    """
-    text = _words(error)
-    if os.strerror(errno.ENOSPC) in text and "run.directory" not in text:
-        text += ". Make room on the disk, or let run.directory in the settings name another one"
-    return text
+def _failed(events: EventWriter, error: Exception) -> int:
+    logging.exception("The run failed.")
+    events.send(Event("error", text=message(error), detail=traceback.format_exc(), ok=False))
+    return 1
 
 
-def _words(error: BaseException) -> str:
-    seen: BaseException | None = error
-    while seen is not None:
-        if type(seen).__module__.split(".")[0] in _PACKAGES:
-            return str(seen)
-        seen = seen.__cause__ or seen.__context__
-    told = _OURS.findall(str(error))
-    return str(told[-1]) if told else f"{type(error).__name__}: {error}"
-
-
-def _end_with_parent() -> None:
+def _end_together() -> None:
     """Ends this process and what it started when the one that shows the run is gone."""
 
     def stop(signum: int, frame: object) -> None:
@@ -95,10 +70,7 @@ def _end_with_parent() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
-            raise SystemExit("the process that started this run is gone")
+    end_with_parent()
 
 
 if __name__ == "__main__":
