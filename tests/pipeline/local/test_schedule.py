@@ -1,7 +1,7 @@
 """Which stage begins and publishes when, and what a failure does to the others."""
 
 import multiprocessing
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -12,8 +12,9 @@ from pipeline.local.stage import Stage, Task
 class Scripted:
     """A stage that ends when the test says so."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, heard: Callable[[], None]) -> None:
         self.node = node
+        self._heard = heard
         self.connection, self._theirs = multiprocessing.Pipe()
         self.allowed = False
 
@@ -21,7 +22,9 @@ class Scripted:
         self._theirs.send(Stage(self.node, state, error="no" * (state == "failed")))
 
     def receive(self) -> str | Stage:
-        return self.connection.recv()
+        told = self.connection.recv()
+        self._heard()
+        return told
 
     def allow(self) -> None:
         self.allowed = True
@@ -46,7 +49,7 @@ class Play:
         self._schedule = Schedule(made, self._start, self._observe, self._progress, at_once, **more)
 
     def _start(self, node: str) -> Scripted:
-        self.running[node] = Scripted(node)
+        self.running[node] = Scripted(node, self._act)
         self._act()
         return self.running[node]
 
