@@ -11,8 +11,10 @@ import sys
 
 BENCHMARKS = {
     "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
-    "sensor_windows": ["--readings", "300000", "--runs", "2"],
+    "sensor_windows": ["--readings", "300000", "--rounds", "1"],
+    "join": ["--rows", "200000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
+    "scale": ["--readings", "1000000", "--epochs", "1"],
     "training": ["--rows", "20000", "--epochs", "3"],
     "distributed": ["--steps", "20"],
     "serving_load": ["--seconds", "1", "--rounds", "1"],

@@ -60,7 +60,7 @@ def peers(fn_args: types.SimpleNamespace) -> dict[str, Way]:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from trainer import examples, run
+    from trainer import examples, features, run
     from trainer.files import Files
     from trainer.model import Ensemble, Target, build, compile_model
 
@@ -77,7 +77,7 @@ def peers(fn_args: types.SimpleNamespace) -> dict[str, Way]:
         return model
 
     assert train.held is not None
-    columns = {name: tf.constant(values) for name, values in train.held.items()}
+    columns = {name: values for name, values in train.held.items() if name != features.LABEL}
     labels = tf.constant(train.labels[:, None])
     weights = tf.constant(target.weights[train.labels.astype(int)])
     whole = (columns, labels, weights)

@@ -157,6 +157,8 @@ def take_times(
     m = len(line.machines.machine_id)
     nominal = (slots + 0.5 + rng.uniform(-0.35, 0.35, (m, len(slots)))) * options.interval
     time = BEGIN + (nominal / 1000).astype(np.int64) * 1000
+    # Where the plant's time is no whole number of intervals, the last reading may be due beyond it.
+    time = np.minimum(time, options.end - 1000)
     return np.repeat(np.arange(m), len(slots)), time.ravel()
 
 

@@ -22,6 +22,7 @@ _VERBS = {
         "Collect sensor readings from MQTT or Kafka.",
     ),
     "run": ("pipeline.local.command:command", "Run the pipeline on this machine."),
+    "backfill": ("pipeline.backfill:command", "Read and keep the days of a range."),
     "schema": ("pipeline.schema:command", "Infer, compare and accept the data's schema."),
     "report": ("pipeline.report.command:command", "Write a page about a run."),
     "tensorboard": ("pipeline.tensorboard:command", "Show how runs trained, in TensorBoard."),

@@ -73,9 +73,17 @@ class Postgres:
         options = f"-h 127.0.0.1 -p {self.port} -k {self._folder.name} -c fsync=off"
         self._control("-w", "-o", options, "-l", str(self._data / "log"), "start")
 
-    def stop(self) -> None:
-        """Stops the server; its data stays."""
-        self._control("-m", "fast", "stop")
+    def stop(self, mode: str = "fast") -> None:
+        """Stops the server; its data stays. ``immediate`` is what a crash looks like."""
+        self._control("-m", mode, "stop")
+
+    def end_sessions(self) -> None:
+        """Ends the user's sessions, as an administrator does."""
+        self.sql(
+            "plant",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE usename = '{USER}' AND pid <> pg_backend_pid()",
+        )
 
     def sql(self, database: str, *statements: str) -> None:
         """Runs statements as the superuser."""

@@ -6,7 +6,7 @@ tf.data's work for a batch of a few hundred rows costs more than the rows do.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,14 @@ class Examples:
     """A split's transformed examples.
 
     Attributes:
-      held: the columns [n, width] by name, label aside, or None if they are above the limit.
+      held: the columns [n, width] by name, or None if they are above the limit. They are tensors of
+        no graph: tf.data copies its graphs again and again, and would copy constants with them.
       labels: the label [n], float32 or int64.
       files: where they are read again; None where they are held.
       rows: how many each of the files has, empty where they are held.
     """
 
-    held: dict[str, np.ndarray] | None
+    held: dict[str, tf.Tensor] | None
     labels: np.ndarray
     files: Files | None = None
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -62,7 +63,9 @@ class Examples:
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
             key = tf.stack([tf.constant(config.training.seed, tf.int64), number])
             shuffled = (
-                self._read(key, part.files, blocks) if self.files else self._take(key, blocks)
+                self._read(key, part.files, blocks)
+                if self.held is None
+                else _take(self.held, key, blocks)
             )
             runs = tf.data.Dataset.range(len(blocks)).map(
                 lambda i: tf.constant(sizes)[i * BLOCK : (i + 1) * BLOCK]
@@ -115,26 +118,19 @@ class Examples:
                 )
             steps = len(self) // batch_size
         steps = min(steps, limit or steps)
-        if self.files:
+        if self.held is None:
+            assert self.files is not None
             read = self.files.chunks(tf.constant(self.files.names))
             dataset = read.map(lambda _, columns: columns).rebatch(batch_size, whole)
         else:
-            columns = self._columns()
+            held = self.held
             order = tf.data.Dataset.range(len(self)).batch(batch_size, whole)
-            dataset = order.map(lambda rows: _rows(columns, rows))
+            dataset = order.map(lambda rows: _rows(held, rows))
         dataset = dataset.map(lambda columns: _weigh(config, target, columns)).take(steps).repeat()
         if whole:
             dataset = dataset.map(lambda *batch: _sized(batch, batch_size))
         everything = sharing.part(len(self), batch_size, placement, {})
         return sharing.distribute(dataset, everything, placement), steps
-
-    def _take(self, key: tf.Tensor, blocks: npt.NDArray[np.int64]) -> tf.data.Dataset:
-        """Blocks of rows from memory."""
-        columns = self._columns()
-        ends = tf.constant(np.cumsum(blocks))
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(self), dtype=tf.int64), key)
-        starts = tf.data.Dataset.from_tensor_slices((ends - blocks, ends))
-        return starts.map(lambda start, end: _rows(columns, order[start:end]))
 
     def _read(
         self, key: tf.Tensor, files: list[str], blocks: npt.NDArray[np.int64]
@@ -151,11 +147,6 @@ class Examples:
         names = tf.random.experimental.stateless_shuffle(tf.constant(files), key)
         chunks = self.files.chunks(names).map(lambda _, columns: columns)
         return chunks.rebatch(blocks).enumerate().map(mixed)
-
-    def _columns(self) -> dict[str, tf.Tensor]:
-        assert self.held is not None
-        columns = {name: tf.constant(values) for name, values in self.held.items()}
-        return columns | {features.LABEL: tf.constant(self.labels[:, np.newaxis])}
 
 
 def read(files: Files, config: Config, memory: int) -> Examples:
@@ -188,7 +179,10 @@ def read(files: Files, config: Config, memory: int) -> Examples:
     _check_labels(config, label)
     if parts is None:
         return Examples(None, label, files, rows)
-    return Examples({name: np.concatenate(values) for name, values in parts.items()}, label)
+    # A column's parts go when it is whole: no more than one column is there twice.
+    parts[features.LABEL] = [label[:, np.newaxis]]
+    whole = ((name, np.concatenate(parts.pop(name))) for name in list(parts))
+    return Examples(_tensors(whole), label)
 
 
 def hold(columns: Mapping[str, np.ndarray], config: Config) -> Examples:
@@ -197,10 +191,25 @@ def hold(columns: Mapping[str, np.ndarray], config: Config) -> Examples:
     Raises:
       ValueError: as ``read``.
     """
-    held = dict(columns)
-    labels = held.pop(features.LABEL)[:, 0]
+    labels = columns[features.LABEL][:, 0]
     _check_labels(config, labels)
-    return Examples(held, labels)
+    return Examples(_tensors(columns.items()), labels)
+
+
+def _tensors(columns: Iterable[tuple[str, np.ndarray]]) -> dict[str, tf.Tensor]:
+    with tf.device("CPU:0"):
+        return {name: tf.constant(values) for name, values in columns}
+
+
+def _take(
+    held: dict[str, tf.Tensor], key: tf.Tensor, blocks: npt.NDArray[np.int64]
+) -> tf.data.Dataset:
+    """Blocks of rows from memory."""
+    ends = tf.constant(np.cumsum(blocks))
+    count = len(held[features.LABEL])
+    order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
+    starts = tf.data.Dataset.from_tensor_slices((ends - blocks, ends))
+    return starts.map(lambda start, end: _rows(held, order[start:end]))
 
 
 def _rows(columns: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:

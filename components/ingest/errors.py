@@ -28,6 +28,10 @@ class DataError(Exception):
         return type(self), (self.source, self.where, self.rule, self.mend, self.value)
 
 
+class BrokenOffError(DataError):
+    """A source that answered and then did not: what was asked may be asked again."""
+
+
 def shorten(value: object, limit: int = 120) -> str:
     """The value's repr, cut to ``limit`` characters."""
     text = repr(value)

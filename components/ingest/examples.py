@@ -1,18 +1,8 @@
 """Examples on disk: Arrow record batches to and from gzipped TFRecord files of tf.Examples.
 
-Encoding and decoding run in tfx_bsl's C++ coders; TensorFlow is not imported.
-
-============================  =========================================================
-Arrow column                  tf.Example feature
-============================  =========================================================
-integers, boolean             int64 list of one; an unsigned value above int64 is an error
-floats, decimal               float list of one, as float32; NaN is a missing value
-string, binary, dictionary    bytes list of one, text as UTF-8
-timestamp, date               int64 list of one: microseconds since the epoch
-time, duration                int64 list of one: microseconds
-list of any of these          list of its values; a null inside a list is an error
-null in a row                 feature without values
-============================  =========================================================
+Encoding and decoding take a column at a time, in Arrow and NumPy; a few Examples, or such as are
+not alike, are decoded by tfx_bsl. TensorFlow is not imported. Which column becomes which feature
+stands in ``example_columns.py``.
 """
 
 import functools
@@ -24,10 +14,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from components.ingest import example_decoder, example_encoder
+from components.ingest.example_columns import flatten, to_list, to_lists
 from components.ingest.paths import is_remote, remote
 from components.ingest.tfrecord import RecordWriter, read_records
+
+_MANY = 256
+"""From how many records on it pays to look for what they have in common."""
 
 
 def shard_name(index: int, count: int) -> str:
@@ -73,15 +67,7 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
     Raises:
       ValueError: for a column that has no place in a tf.Example; the message names it.
     """
-    if not batch.num_rows:
-        return []
-    if len(set(batch.schema.names)) < len(batch.schema.names):
-        raise ValueError(f"column names must differ: {', '.join(batch.schema.names)}")
-    columns = [
-        _to_list(name, column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return _encoder().encode(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
+    return example_encoder.encode(to_lists(batch)).to_pylist()
 
 
 class ShardWriter(RecordWriter):
@@ -101,7 +87,7 @@ class ShardWriter(RecordWriter):
         Raises:
           ValueError: for a column that has no place in a tf.Example; the message names it.
         """
-        self.write_records(encode(batch))
+        self.write_records(example_encoder.encode(to_lists(batch)))
 
 
 def read_batches(files: Iterable[str], batch_rows: int = 65536) -> Iterator[pa.RecordBatch]:
@@ -123,22 +109,15 @@ def read_batches(files: Iterable[str], batch_rows: int = 65536) -> Iterator[pa.R
 
 def decode(records: Sequence[bytes]) -> pa.RecordBatch:
     """Decodes serialized tf.Examples; see ``read_batches`` for the columns."""
+    if len(records) >= _MANY:
+        lengths = np.fromiter(map(len, records), np.int64, len(records))
+        alike = example_decoder.decode(b"".join(records), lengths)
+        if alike is not None:
+            return alike
     batch = _decoder().DecodeBatch(records)
     order = sorted(range(batch.num_columns), key=lambda i: batch.schema.names[i])
     return pa.RecordBatch.from_arrays(
         [batch.column(i) for i in order], names=[batch.schema.names[i] for i in order]
-    )
-
-
-def flatten(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Turns list columns with at most one value a row into plain columns with nulls.
-
-    Returns:
-      The same rows; int64, float32 or binary columns, null where a row has no value. Columns where
-      some row has two or more values stay lists; null columns stay null.
-    """
-    return pa.RecordBatch.from_arrays(
-        [_flatten(column) for column in batch.columns], names=batch.schema.names
     )
 
 
@@ -175,94 +154,10 @@ def fill_examples_artifact(artifact: Any, splits: list[str]) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder() -> Any:
-    from tfx_bsl.coders import example_coder
-
-    return example_coder.RecordBatchToExamplesEncoder()
-
-
-@functools.lru_cache(maxsize=1)
 def _decoder() -> Any:
     from tfx_bsl.coders import example_coder
 
     return example_coder.ExamplesToRecordBatchDecoder()
-
-
-def _to_list(name: str, column: pa.Array) -> pa.Array:
-    """A column as lists of the three types that a tf.Example knows; null lists are missing."""
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        values = _to_feature(name, column.flatten())
-        if values.null_count:
-            raise ValueError(f"column {name!r}: a list holds a null, which tf.Example cannot")
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-        return _lists(column.is_valid(), lengths, values)
-    if pa.types.is_null(kind):
-        return pa.nulls(len(column), pa.large_list(pa.float32()))
-    values = _to_feature(name, column)
-    if not values.null_count:
-        return pa.LargeListArray.from_arrays(pa.array(np.arange(len(values) + 1)), values)
-    valid = values.is_valid()
-    return _lists(valid, valid.to_numpy(zero_copy_only=False), values.drop_null())
-
-
-def _lists(valid: pa.Array, lengths: np.ndarray, values: pa.Array) -> pa.Array:
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    bitmap = valid.buffers()[1] if valid.offset == 0 else pa.array(valid.to_pylist()).buffers()[1]
-    return pa.Array.from_buffers(
-        pa.large_list(values.type),
-        len(lengths),
-        [bitmap, pa.py_buffer(offsets)],
-        children=[values],
-    )
-
-
-def _to_feature(name: str, values: pa.Array) -> pa.Array:
-    """Values as int64, float32 or binary."""
-    kind = values.type
-    try:
-        if pa.types.is_dictionary(kind):
-            values = values.dictionary_decode()
-            kind = values.type
-        if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-            return values.cast(pa.int64())
-        if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
-            floats = values.cast(pa.float32(), safe=False)
-            return pc.if_else(pc.is_nan(floats), pa.scalar(None, pa.float32()), floats)
-        if pa.types.is_string(kind) or pa.types.is_binary(kind):
-            return values.cast(pa.binary())
-        if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-            return values.cast(pa.large_binary())
-        if pa.types.is_timestamp(kind):
-            return values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        if pa.types.is_date(kind):
-            return values.cast(pa.timestamp("us")).cast(pa.int64())
-        if pa.types.is_time(kind):
-            return values.cast(pa.time64("us"), safe=False).cast(pa.int64())
-        if pa.types.is_duration(kind):
-            return values.cast(pa.duration("us"), safe=False).cast(pa.int64())
-        if pa.types.is_null(kind):
-            return values.cast(pa.float32())
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"column {name!r} of type {kind}: {error}") from error
-    raise ValueError(f"column {name!r} of type {kind} has no place in a tf.Example")
-
-
-def _flatten(column: pa.Array) -> pa.Array:
-    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        return column
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    if len(lengths) and lengths.max() > 1:
-        return column
-    values = column.flatten()
-    if pa.types.is_large_binary(values.type) and values.nbytes < 2**31:
-        values = values.cast(pa.binary())
-    if len(values) == len(column):
-        return values
-    present = lengths > 0
-    index = pa.array(np.cumsum(present) - 1, mask=~present)
-    return values.take(index)
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -273,6 +168,6 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         if column is None or pa.types.is_null(column.type):
             column = pa.nulls(batch.num_rows, field.type)
         elif pa.types.is_large_list(field.type) and not pa.types.is_large_list(column.type):
-            column = _to_list(field.name, column)
+            column = to_list(field.name, column)
         columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)

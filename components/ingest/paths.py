@@ -3,6 +3,7 @@
 Nothing is imported here that an environment to submit from lacks.
 """
 
+import shutil
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,3 +44,45 @@ def remove(path: str) -> None:
         Path(path).unlink(missing_ok=True)
     elif exists(path):
         remote().remove(path)
+
+
+def names(folder: str) -> list[str]:
+    """The names of what lies in a folder, sorted; none where there is no folder."""
+    if not exists(folder):
+        return []
+    if not is_remote(folder):
+        return sorted(path.name for path in Path(folder).iterdir())
+    return sorted(str(name).rstrip("/") for name in remote().listdir(folder))
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder and those above it, where they are missing."""
+    if is_remote(path):
+        remote().makedirs(path)
+    else:
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def remove_folder(path: str) -> None:
+    """Removes a folder with all that is in it, if it is there."""
+    if not is_remote(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif exists(path):
+        remote().rmtree(path)
+
+
+def join(sources: list[str], target: str) -> None:
+    """Puts files one behind the other into one; a single local file becomes a link to it.
+
+    Files of gzipped records may follow each other in one file.
+    """
+    if len(sources) == 1 and not (is_remote(sources[0]) or is_remote(target)):
+        try:
+            Path(target).hardlink_to(sources[0])
+            return
+        except OSError:
+            pass  # On another file system, or on one without links.
+    with open_file(target, "wb") as whole:
+        for path in sources:
+            with open_file(path, "rb") as piece:
+                shutil.copyfileobj(piece, whole, 1 << 20)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration, format_duration
+from components.ingest.durations import MICROSECONDS, Duration, format_duration
 from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Text as Name
 from components.ingest.fields import matching
 from components.ingest.plan import Column, NoRowsError, Plan, Preview, Times
+from components.ingest.spans.settings import Incremental
 
 if TYPE_CHECKING:
     # Settings are read in a fraction of the time that importing Arrow takes.
@@ -122,6 +123,9 @@ class RowSource(Source):
     They become events that are joined to the observations: the newest row not later than each, or
     aggregates over ``windows``. ``types`` settles columns' kinds, ``timezone`` says where naive
     times are read, ``time_unit`` what numbers count that are times.
+
+    A part that breaks off while it is read is read anew, ``read_attempts`` times in all; a source
+    from which nothing comes for ``read_timeout`` is taken as broken off.
     """
 
     cast_hint: ClassVar[str] = "Cast it in the query (CAST({column} AS ...))"
@@ -130,6 +134,9 @@ class RowSource(Source):
     filter_hint: ClassVar[str] = "Add WHERE {column} IS NOT NULL to the query"
     """How a user leaves out rows without a column."""
 
+    content_version: ClassVar[int] = 1
+    """Raised when the same settings over the same data give other rows: kept days are read anew."""
+
     time: Name
     known_at: Name | None = None
     windows: list[EventWindow] = []
@@ -137,6 +144,9 @@ class RowSource(Source):
     time_unit: Literal["s", "ms", "us"] | None = None
     types: dict[Name, ColumnType] = {}
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 10_000
+    incremental: Incremental | None = None
+    read_attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
+    read_timeout: Duration = 10 * MICROSECONDS["m"]
 
     @pydantic.field_validator("timezone")
     @classmethod
@@ -175,9 +185,20 @@ class RowSource(Source):
           Batches of at most ``batch_rows`` rows in the schema that ``columns`` tell.
 
         Raises:
+          BrokenOffError: if the source was reached and broke off; the part is then read again.
           DataError: if the source can't be read, or a value does not fit its column.
         """
         raise NotImplementedError
+
+    def day_watermarks(self, name: str, days: Sequence[Times]) -> list[str] | None:
+        """For each day a text that changes with its rows; None where the source can't tell.
+
+        Then the days within ``incremental.late`` of a run are read again each time.
+
+        Raises:
+          DataError: if the source does not answer.
+        """
+        return None
 
     def plan_entities(
         self, name: str, times: Times, entities: Sequence[int | str | bytes] | None

@@ -22,6 +22,7 @@ from components.ingest.source import (
     Variable,
     check_zone,
 )
+from components.ingest.spans.settings import SqlIncremental
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +48,7 @@ class SqlSource(RowSource):
     url: Name | None = None
     partitions: Partitions | None = None
     watermark: Name | None = None
+    incremental: SqlIncremental | None = None
     connect_attempts: Annotated[int, pydantic.Field(ge=1, le=20)] = 4
 
     @pydantic.field_validator("url")
@@ -101,6 +103,12 @@ class SqlSource(RowSource):
         from components.ingest import sql
 
         return sql.read_partition(name, self, times, columns, partition)
+
+    def day_watermarks(self, name: str, days: Sequence[Times]) -> list[str] | None:
+        """See ``sql.day_watermarks``."""
+        from components.ingest import sql
+
+        return sql.day_watermarks(name, self, days)
 
     def preview(self, name: str, times: Times, rows: int = 20) -> Preview:
         """See ``sql.preview``."""

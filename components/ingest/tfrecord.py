@@ -1,6 +1,7 @@
 """TFRecord files: records of bytes, framed with checksums, gzip compressed, whole or absent.
 
-Framing and compression run in C; TensorFlow is not imported. The format (a record is its length,
+Framing and compression run in C (ISA-L's deflate is four times as fast as zlib's at the same size);
+TensorFlow is not imported. The same records are the same bytes. The format (a record is its length,
 the length's checksum, the data, the data's checksum) is that of
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h
 
@@ -8,22 +9,25 @@ Paths are as ``paths.py`` takes them.
 """
 
 import gzip
+import itertools
 import struct
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import google_crc32c
 import numpy as np
+import pyarrow as pa
 import typing_extensions
+from isal import igzip, isal_zlib
 
-from components.ingest.paths import is_remote, open_file, remote, remove, rename
+from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
+from components.ingest.paths import make_folder, open_file, remove, rename
+from components.ingest.room import writing
 
 _COMPRESSION_LEVEL = 1
 _READ_CHUNK = 1 << 20
-_FRAME = np.dtype([("length", "<u8"), ("crc", "<u4")])
+_DEFLATE_ERROR: Any = isal_zlib.error  # Its stub calls the class an instance.
 _HEAD = struct.Struct("<QI")
 
 
@@ -32,7 +36,7 @@ class RecordWriter:
 
     Records go to a temporary file beside ``path``, which takes its name on a clean exit and is
     removed on an error: under its own name the file is either absent or whole. A file without
-    records is valid too.
+    records is valid too. Where the system refuses, an UnwritableError tells the file.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.
@@ -45,33 +49,33 @@ class RecordWriter:
         folder, _, name = self.path.rpartition("/")
         self._temporary = f"{folder or '.'}/.{name}.{uuid.uuid4().hex}"
         self._gzip = (
-            zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if name.endswith(".gz") else None
+            isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if name.endswith(".gz") else None
         )
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> typing_extensions.Self:
-        folder = self._temporary.rpartition("/")[0]
-        if is_remote(folder):
-            remote().makedirs(folder)
-        else:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = open_file(self._temporary, "wb")
+        with writing(self.path):
+            make_folder(self._temporary.rpartition("/")[0])
+            self._file = open_file(self._temporary, "wb")
         return self
 
-    def write_records(self, records: list[bytes]) -> None:
+    def write_records(self, records: list[bytes] | pa.LargeBinaryArray) -> None:
         """Adds records."""
         if self._file is None:
             raise ValueError(f"{self.path} is not open: use it in a with statement")
+        if isinstance(records, list):
+            records = pa.array(records, RECORD)
         framed = _frame(records)
-        self._file.write(self._gzip.compress(framed) if self._gzip else framed)
+        with writing(self.path):
+            self._file.write(self._gzip.compress(framed) if self._gzip else framed)
         self.rows += len(records)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         assert self._file is not None
         try:
-            if kind is None and self._gzip:
-                self._file.write(self._gzip.flush())
-            self._file.close()
+            with writing(self.path), self._file:
+                if kind is None and self._gzip:
+                    self._file.write(self._gzip.flush())
             if kind is None:
                 rename(self._temporary, self.path)
         finally:
@@ -87,27 +91,28 @@ def read_records(files: Iterable[str]) -> Iterator[bytes]:
     """
     for path in files:
         with open_file(path, "rb") as raw:
-            stream = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
+            stream = igzip.IGzipFile(fileobj=raw) if path.endswith(".gz") else raw
             try:
                 yield from _unframe(path, stream)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            except (EOFError, gzip.BadGzipFile, _DEFLATE_ERROR) as error:
                 raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _frame(records: list[bytes]) -> bytes:
+def _frame(records: pa.LargeBinaryArray) -> pa.Buffer:
     """Records as they stand in an uncompressed TFRecord file."""
-    count = len(records)
-    heads = np.empty(count, _FRAME)
-    heads["length"] = np.fromiter(map(len, records), np.uint64, count)
-    lengths = heads["length"].tobytes()
-    parts = [lengths[at : at + 8] for at in range(0, 8 * count, 8)]
-    heads["crc"] = _masked(parts)
-    head_bytes, foot_bytes = heads.tobytes(), _masked(records).tobytes()
-    framed: list[bytes] = [b""] * (3 * count)
-    framed[0::3] = [head_bytes[at : at + 12] for at in range(0, 12 * count, 12)]
-    framed[1::3] = records
-    framed[2::3] = [foot_bytes[at : at + 4] for at in range(0, 4 * count, 4)]
-    return b"".join(framed)
+    if not len(records):
+        return pa.py_buffer(b"")
+    offsets = offsets_of(records)
+    data, places = records.buffers()[2].to_pybytes(), offsets.tolist()
+    sums = _masked([data[at:end] for at, end in itertools.pairwise(places)])
+    heads = by_length(np.diff(offsets), _head)
+    feet = byte_strings(np.arange(0, 4 * len(sums) + 1, 4), pa.py_buffer(sums))
+    return join([heads, records, feet], len(records)).buffers()[2]
+
+
+def _head(length: int) -> bytes:
+    packed = length.to_bytes(8, "little")
+    return packed + _masked([packed]).tobytes()
 
 
 def _masked(parts: list[bytes]) -> np.ndarray:

@@ -8,15 +8,16 @@ the values plus that of the windows, whatever the overlap:
 
 1. The begins and ends of all windows cut the values into panes, each summed up once
    (Li et al., "No pane, no gain", SIGMOD Record 34:1, 2005).
-2. A window is a run of panes. Runs are folded with a disjoint sparse table: every run is split at a
-   pivot that many runs have in common, and is the running fold leftwards of its pivot joined with
-   the one rightwards. Nothing is subtracted, so nothing cancels.
+2. A window is a run of panes. Short runs are folded pane by pane, long ones with a disjoint sparse
+   table: every run is split at a pivot that many runs have in common, and is the running fold
+   leftwards of its pivot joined with the one rightwards. Nothing is subtracted, so nothing cancels.
 
 Squares are summed about a value from inside: a pane's first value, then a window's pivot pane. That
 loses at most the factor ``1 + n`` of precision for ``n`` values (Chan, Golub, LeVeque, "Algorithms
 for computing the sample variance", 1983), however far from zero they lie.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,6 +29,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 HOUR = MICROSECONDS["h"]
+SHORT = 8
+"""Runs of up to as many panes are folded pane by pane."""
+
 AGGREGATES = ("count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "age")
 
 
@@ -55,9 +59,96 @@ def window_ranges(
     times = np.asarray(series_times, np.int64)
     wanted = np.asarray(query_key, np.int64)
     ends = np.asarray(query_ends, np.int64)
-    begin, end = stretches(keys, wanted)
-    lo = first_after(times, ends - size, begin, end)
-    return lo, first_after(times, ends, lo, end)
+    lo, hi = places(keys, times, wanted, ends - size, ends)
+    return lo, hi
+
+
+def order_of(keys: Ints, times: Ints, *then: Ints) -> Ints:
+    """Orders rows by key and time, equal ones by the columns that follow and then their places.
+
+    Args:
+      keys: int64[n].
+      times: int64[n].
+      then: int64[n] each, the more important first.
+
+    Returns:
+      int64[n], indices of rows.
+    """
+    packing = _Packing.of(keys, times)
+    if packing is None:
+        return np.lexsort((*then[::-1], times, keys))
+    packed = packing.pack(keys, times)
+    order = np.argsort(packed)
+    # Sorting one number is quick, but leaves equal ones anyhow.
+    ordered = packed[order]
+    if not (ordered[1:] == ordered[:-1]).any():
+        return order
+    return np.lexsort((*then[::-1], packed))
+
+
+def places(keys: Ints, times: Ints, wanted: Ints, *instants: Ints) -> list[Ints]:
+    """Finds where instants lie in the times of their keys.
+
+    Args:
+      keys: int64[n], ascending.
+      times: int64[n], ascending within a key.
+      wanted: int64[m], keys.
+      instants: int64[m], any number of times.
+
+    Returns:
+      For each of ``instants`` int64[m]: how many rows come before the first one of the key, or of
+      a higher one, whose time is above the instant.
+    """
+    packing = _Packing.of(keys, times, wanted)
+    if packing is None:
+        begin, end = stretches(keys, wanted)
+        return [first_after(times, one, begin, end) for one in instants]
+    packed = packing.pack(keys, times)
+    found = []
+    for one in instants:
+        asked = packing.pack(wanted, one)
+        if (asked[1:] >= asked[:-1]).all():
+            found.append(np.searchsorted(packed, asked, side="right"))
+            continue
+        # Looked up in their order, neighbours are found in the cache.
+        order = np.argsort(asked)
+        place = np.empty(len(asked), np.int64)
+        place[order] = np.searchsorted(packed, asked[order], side="right")
+        found.append(place)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Packing:
+    """A key and a time as one number in the same order: the key's bits above the time's.
+
+    Attributes:
+      first: the earliest time; what is earlier counts as one below it.
+      last: the latest time; what is later counts as that.
+      bits: what times take.
+    """
+
+    first: int
+    last: int
+    bits: int
+
+    @classmethod
+    def of(cls, keys: Ints, times: Ints, wanted: Ints | None = None) -> "_Packing | None":
+        """How to pack rows, and other keys; None if 63 bits don't hold them or keys are below 0."""
+        if not len(keys):
+            return None
+        first, last = int(times.min()), int(times.max())
+        bits = (last - first + 1).bit_length()
+        highest = (1 << max(62 - bits, 0)) - 1
+        fits = bits <= 62 and first > np.iinfo(np.int64).min
+        for some in (keys,) if wanted is None else (keys, wanted):
+            fits = fits and some.min(initial=0) >= 0 and some.max(initial=0) <= highest
+        return cls(first, last, bits) if fits else None
+
+    def pack(self, keys: Ints, times: Ints) -> Ints:
+        """The numbers, int64[n]."""
+        below = self.first - 1
+        return (keys << self.bits) + (np.clip(times, below, self.last) - below)
 
 
 def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
@@ -229,6 +320,14 @@ class _Panes:
         self._level = np.frexp((self._first ^ self._last).astype(np.float64))[1] - 1
         shift = np.maximum(self._level, 0)
         self._pivot = (self._last >> shift) << shift
+        length = self._last - self._first
+        short = length < SHORT
+        # By place in the run, which short runs have a pane there.
+        self._short = [
+            np.flatnonzero(short & (length >= place))
+            for place in range(1, 1 + int(np.max(length, initial=0, where=short)))
+        ]
+        self._long = np.flatnonzero(~short)
 
     def reduce(self, fold: np.ufunc, values: Floats) -> Floats:
         """Folds the values of each window, by pane and then by run of panes."""
@@ -250,7 +349,7 @@ class _Panes:
                 within[index] + sizes[index] * a.seen_from(index, pivot) * b.seen_from(index, pivot)
             ),
         )
-        if not len(self._several):
+        if not len(self._short) and not len(self._long):
             return total
         shift_a = self._shift(a)
         shift_b = shift_a if a is b else self._shift(b)
@@ -262,15 +361,15 @@ class _Panes:
         sizes = self._sizes
         return self._fold(np.add, lambda index, pivot: sizes[index] * a.seen_from(index, pivot))
 
-    @property
-    def _several(self) -> Ints:
-        return np.flatnonzero(self._level >= 0)
-
     def _fold(self, fold: np.ufunc, term: Callable[[Ints, Ints], Floats]) -> Floats:
         """Folds ``term(pane, pivot)`` over the panes of each run."""
-        result = term(self._pivot, self._pivot)
-        for level in np.unique(self._level[self._several]):
-            runs = np.flatnonzero(self._level == level)
+        result = term(self._first, self._pivot)
+        for place, runs in enumerate(self._short, 1):
+            more = term(self._first[runs] + place, self._pivot[runs])
+            result[runs] = fold(result[runs], more)
+        levels = self._level[self._long]
+        for level in np.unique(levels):
+            runs = self._long[levels == level]
             pivots, row = _distinct(self._pivot[runs])
             right = self._last[runs] - self._pivot[runs]
             left = self._pivot[runs] - 1 - self._first[runs]

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from components.ingest.windows import Ints, first_after, stretches
+from components.ingest.windows import Ints, order_of, places
 
 
 def event_order(entity: Ints, time: Ints, known: Ints | None = None) -> Ints:
     """Orders rows by entity, time, known-at and their order: int64[n], indices of rows."""
-    keys = (time, entity) if known is None else (known, time, entity)
-    return np.lexsort(keys)
+    return order_of(entity, time) if known is None else order_of(entity, time, known)
 
 
 def as_of(
@@ -44,13 +43,14 @@ def as_of(
         visible = np.maximum(visible, row_known[by_event])
         # Places ascend with the entity first, so a running maximum over all rows never brings a
         # row of one entity to another.
-        by_sight = np.lexsort((visible, keys))
+        by_sight = order_of(keys, visible)
         keys, visible = keys[by_sight], visible[by_sight]
         newest = np.maximum.accumulate(by_sight)
-    begin, end = stretches(keys, entity)
-    seen = first_after(visible, time, begin, end)
     found = np.full(len(entity), -1, np.int64)
-    some = np.flatnonzero(seen > begin)
+    if not len(keys):
+        return found
+    (seen,) = places(keys, visible, entity, time)
+    some = np.flatnonzero((seen > 0) & (keys[seen - 1] == entity))
     rows = by_event[newest[seen[some] - 1]]
     if tolerance is not None:
         fresh = time[some] - row_time[rows] <= tolerance

@@ -21,6 +21,7 @@ from components.point_in_time_join.splits import SPLITS
 
 REPORT = "report.json"
 _PROBLEM = "problem.json"
+_WORK = ".work"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -53,12 +54,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         buckets = shuffle.count_buckets(files)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         folder = artifact_utils.get_single_uri(output_dict["report"])
+        work = f"{folder}/{_WORK}"
+        fileio.makedirs(work)
 
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create([None, *files], reshuffle=len(files) > 1)
-                | "Send" >> beam.ParDo(shuffle.SendToBuckets(exec_properties["settings"], buckets))
+                | "Send"
+                >> beam.ParDo(shuffle.SendToBuckets(exec_properties["settings"], buckets, work))
                 | "ByBucket" >> beam.GroupByKey()
                 | "Join"
                 >> beam.ParDo(
@@ -69,6 +73,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Together" >> beam.GroupByKey()
                 | "Report" >> beam.MapTuple(_Report(exec_properties["settings"], as_of, folder))
             )
+        fileio.rmtree(work)
         problem = f"{folder}/{_PROBLEM}"
         if fileio.exists(problem):
             with fileio.open(problem) as file:

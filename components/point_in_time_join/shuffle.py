@@ -1,11 +1,14 @@
 """The join on Beam: rows go to the bucket of their entity, and each bucket is joined on its own."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from components.ingest.errors import DataError
 from components.ingest.examples import (
@@ -17,6 +20,7 @@ from components.ingest.examples import (
 )
 from components.ingest.split import data_window
 from components.point_in_time_join.bucket import make_examples
+from components.point_in_time_join.bucket_files import BucketFiles, Sent, read_sent
 from components.point_in_time_join.entities import entity_values, stable_hash
 from components.point_in_time_join.feeds import ALL, feeds_of
 from components.point_in_time_join.settings import JoinSettings
@@ -25,10 +29,12 @@ from components.point_in_time_join.tally import Tally
 SPINE = ""
 """Stands where the other sources have their name."""
 
-BUCKET_BYTES = 32 << 20
-"""Compressed input to a bucket: about half a gigabyte once joined."""
+BUCKET_BYTES = 8 << 20
+"""Compressed input to a bucket: about a hundred megabytes once joined."""
 
-_MOST_BUCKETS = 1024
+_MOST_BUCKETS = 512
+"""So many files are open at once: systems allow a process about a thousand."""
+
 _WRITTEN_ROWS = 16_384
 
 File = tuple[str, str, int, str]
@@ -46,24 +52,31 @@ def count_buckets(files: Iterable[File]) -> int:
 
 
 class SendToBuckets(beam.DoFn):
-    """Reads a file and sends its rows, as compressed Arrow, to the buckets of their entities.
+    """Reads files and sends their rows to the buckets of their entities.
 
-    Takes a File, or None: then each bucket is sent an empty stream, so that each writes its shard.
+    Beam's own shuffle would hold all rows in memory where the runner is local. So they go to files,
+    and Beam gets a bucket and what was sent to it, once a bundle is finished.
+
+    Takes a File, or None: then each bucket is sent nothing, so that each writes its shard.
     """
 
-    def __init__(self, settings: str, buckets: int) -> None:
+    def __init__(self, settings: str, buckets: int, work: str) -> None:
         self._json = settings
         self._buckets = buckets
+        self._work = work
 
     def setup(self) -> None:
         """Reads the settings, once a worker."""
         self._settings = JoinSettings.model_validate_json(self._json)
-        self._options = pa.ipc.IpcWriteOptions(compression="lz4")
 
-    def process(self, file: File | None) -> Iterator[tuple[int, bytes]]:
-        """Yields buckets and rows; where they come from stands in the stream's metadata."""
+    def start_bundle(self) -> None:
+        """Begins files of this bundle's own."""
+        self._files = BucketFiles(self._work)
+
+    def process(self, file: File | None) -> Iterator[tuple[int, Sent | None]]:
+        """Sends rows; where they come from stands in their schema's metadata."""
         if file is None:
-            yield from ((bucket, b"") for bucket in range(self._buckets))
+            yield from ((bucket, None) for bucket in range(self._buckets))
             return
         name, split, place, path = file
         entity, wanted = self._columns(name, split)
@@ -76,7 +89,13 @@ class SendToBuckets(beam.DoFn):
             )
             rows = pa.RecordBatch.from_arrays(columns, schema=schema)
             for bucket, index in self._parts(rows, entity):
-                yield bucket, self._stream(rows if index is None else rows.take(index))
+                self._files.write(bucket, rows if index is None else rows.take(index))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Tells what was sent."""
+        window = GlobalWindow()
+        for sent in self._files.close().items():
+            yield WindowedValue(sent, window.max_timestamp(), (window,))
 
     def _columns(self, name: str, split: str) -> tuple[str, set[str] | None]:
         """The entity's column, and those that are needed (None: all)."""
@@ -103,12 +122,6 @@ class SendToBuckets(beam.DoFn):
         for number, index in zip(numbers.tolist(), np.split(order, begin[1:]), strict=True):
             yield number, pa.array(index)
 
-    def _stream(self, rows: pa.RecordBatch) -> bytes:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema, options=self._options) as writer:
-            writer.write_batch(rows)
-        return sink.getvalue().to_pybytes()
-
 
 class JoinBucket(beam.DoFn):
     """Joins a bucket and writes its shard of each split; yields its tally.
@@ -130,12 +143,12 @@ class JoinBucket(beam.DoFn):
         self._settings = JoinSettings.model_validate_json(self._json)
         self._window = data_window(self._as_of, self._settings.split, self._settings.horizon)
 
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[None, Tally]]:
+    def process(self, element: tuple[int, Iterable[Sent | None]]) -> Iterator[tuple[None, Tally]]:
         """Takes a bucket and its rows."""
-        bucket, streams = element
+        bucket, sent = element
         nothing = pa.table({})
         try:
-            tables = _gather(streams)
+            tables = _gather(filter(None, sent))
             sources = {
                 name: {split: tables.get((name, split), nothing) for split in splits}
                 for name, splits in self._splits.items()
@@ -155,15 +168,13 @@ class JoinBucket(beam.DoFn):
         yield None, tally
 
 
-def _gather(streams: Iterable[bytes]) -> dict[tuple[str, str], pa.Table]:
+def _gather(sent: Iterable[Sent]) -> dict[tuple[str, str], pa.Table]:
     """A bucket's tables by source and split, rows in the order of the files."""
     parts: dict[tuple[str, str], list[tuple[str, pa.Table]]] = {}
-    for stream in streams:
-        if stream:
-            table = pa.ipc.open_stream(stream).read_all()
-            said = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
-            part = parts.setdefault((said["source"], said["split"]), [])
-            part.append((said["order"], table.replace_schema_metadata(None)))
+    for table in itertools.chain.from_iterable(map(read_sent, sent)):
+        said = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
+        part = parts.setdefault((said["source"], said["split"]), [])
+        part.append((said["order"], table.replace_schema_metadata(None)))
     tables = {}
     for (name, split), part in parts.items():
         part.sort(key=lambda item: item[0])

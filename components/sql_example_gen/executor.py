@@ -9,12 +9,18 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from components.ingest.durations import format_instant
+from components.ingest.durations import format_instant, parse_duration
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.kinds import source_from_json
-from components.ingest.plan import Plan, Times
+from components.ingest.patience import plan_parts
+from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
+from components.ingest.spans.days import DAY, write_day
+from components.ingest.spans.refresh import Refreshed
+from components.ingest.spans.shards import write_shards
+from components.ingest.spans.store import DayStore
 from components.ingest.split import read_window
+from components.sql_example_gen.by_day import refresh_by_beam
 from components.sql_example_gen.stages import (
     CommitShards,
     ReadPartition,
@@ -55,7 +61,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         report = artifact_utils.get_single_uri(output_dict["report"])
 
-        plan = source.plan(name, times)
+        if source.incremental is not None:
+            self._read_by_day(name, source, times, exec_properties, examples, report)
+            return
+        plan = plan_parts(name, source, times)
         work = f"{examples.uri}/{_WORK}"
         folder = split_folder(examples.uri, SPLIT)
         for path in (work, folder):
@@ -83,11 +92,38 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             raise problem
         pieces = read_pieces(work)
         fileio.rmtree(work)
-        fileio.makedirs(report)
-        with fileio.open(f"{report}/{REPORT}", "w") as file:
-            content = quality_report(name, plan, times, pieces)
-            file.write(json.dumps(content, indent=2, ensure_ascii=False))
+        _write_report(report, quality_report(name, plan, times, pieces))
         fill_examples_artifact(examples, [SPLIT])
+
+    def _read_by_day(
+        self,
+        name: str,
+        source: RowSource,
+        times: Times,
+        exec_properties: dict[str, Any],
+        examples: types.Artifact,
+        report: str,
+    ) -> None:
+        """As Do, for a source whose days are kept."""
+        assert source.incremental is not None
+        store = DayStore(name, source)
+        horizon = parse_duration(exec_properties["horizon"]) if exec_properties["spine"] else 0
+        folder = split_folder(examples.uri, SPLIT)
+        if fileio.exists(folder):
+            fileio.rmtree(folder)
+        fileio.makedirs(folder)
+        days = refresh_by_beam(self._make_beam_pipeline, name, source, store, times, horizon)
+        rows, first, last = write_shards(name, source, store, days, times, folder)
+        store.prune((times.begin - source.incremental.keep) // DAY)
+        _write_report(report, report_by_day(name, days, times, rows, first, last))
+        fill_examples_artifact(examples, [SPLIT])
+        examples.set_int_custom_property("span", days.days[-1].day)
+
+
+def _write_report(folder: str, content: dict[str, Any]) -> None:
+    fileio.makedirs(folder)
+    with fileio.open(f"{folder}/{REPORT}", "w") as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def query_times(source: RowSource, exec_properties: dict[str, Any]) -> Times:
@@ -142,3 +178,30 @@ def quality_report(
             for index, partition in enumerate(plan.partitions)
         ],
     }
+
+
+def report_by_day(
+    name: str, refreshed: Refreshed, times: Times, rows: int, first: int, last: int
+) -> dict[str, Any]:
+    """As ``quality_report``, of kept days; ``days`` tells what of them was read anew.
+
+    Args:
+      name: the source's name.
+      refreshed: the window's days.
+      times: the stretch of time asked for.
+      rows: how many rows lie in it.
+      first: their first time, microseconds since the epoch.
+      last: their last.
+    """
+    plan = Plan(tuple(Column(*column) for column in refreshed.columns.items()), ())
+    piece = {"rows": rows, "first": first, "last": last, "batches": 0, "outside": 0}
+    content = quality_report(name, plan, times, [piece])
+    read, rows_read = len(refreshed.read), sum(day.rows for day in refreshed.read)
+    content["days"] = {
+        "read": read,
+        "reused": len(refreshed.days) - read,
+        "rows_read": rows_read,
+        "newest_read": write_day(refreshed.read[-1].day) if read else None,
+    }
+    content["summary"] += f", {read} of {len(refreshed.days)} days read ({rows_read:,} rows)"
+    return content

@@ -22,19 +22,23 @@ from apache_beam.utils.windowed_value import WindowedValue
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
 from components.ingest.paths import exists, open_file, rename
+from components.ingest.patience import read_part
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
 
 _ERROR = "error.json"
 _PIECES = "pieces.json"
 
+Piece = tuple[int, int, int, float, pa.RecordBatch]
+"""What ReadPartition gives."""
+
 
 class ReadPartition(beam.DoFn):
     """Reads a part of a source.
 
     Takes a part's number and the part, see ``RowSource.plan``; gives tuples of the part's number,
-    the first row's number, when the part was begun (seconds since the epoch) and a record batch. A
-    part without rows gives one empty batch.
+    the number of the try (the last one counts), the first row's number, when the part was begun
+    (seconds, ``time.monotonic()``) and a record batch. The first batch of a try is empty.
     """
 
     def __init__(
@@ -51,25 +55,23 @@ class ReadPartition(beam.DoFn):
         self._columns = columns
         self._work = work
 
-    def process(self, part: tuple[int, Any]) -> Iterator[tuple[int, int, float, pa.RecordBatch]]:
+    def process(self, part: tuple[int, Any]) -> Iterator[Piece]:
         """Yields the part's batches."""
         index, partition = part
         schema = Plan(tuple(self._columns), ()).arrow_schema
-        begun = time.time()
-        done = 0
-        batches = self._source.read(self._name, self._times, self._columns, partition)
+        begun = time.monotonic()
+        attempt, done = 1, 0
+        batches = read_part(self._name, self._source, self._times, self._columns, partition)
         try:
-            for batch in batches:
+            for number, batch in batches:
                 if batch.schema != schema:
                     raise self._other_columns(batch.schema, schema)
-                yield index, done, begun, batch
+                attempt, done = number, done if number == attempt else 0
+                yield index, attempt, done, begun, batch
                 done += batch.num_rows
         except DataError as error:
             _leave(self._work, error)
             raise
-        if not done:
-            empty = [pa.array([], field.type) for field in schema]
-            yield index, 0, begun, pa.RecordBatch.from_arrays(empty, schema=schema)
 
     def _other_columns(self, read: pa.Schema, planned: pa.Schema) -> DataError:
         shown = [", ".join(f"{field.name} {field.type}" for field in s) for s in (read, planned)]
@@ -85,9 +87,9 @@ class WriteShards(beam.DoFn):
     """Writes a part's batches to a file of this try's own.
 
     Takes what ReadPartition gives; gives, once a bundle is finished, ``(None, piece)`` for each
-    part: a dictionary of the part's ``index``, ``path``, ``start`` (the first row's number),
-    ``rows``, ``batches``, ``seconds``, the ``first`` and ``last`` time (microseconds since the
-    epoch, or None) and how many rows lie ``outside`` the stretch of time asked for.
+    part: a dictionary of the part's ``index``, ``attempt``, ``path``, ``start`` (the first row's
+    number), ``rows``, ``batches``, ``seconds``, the ``first`` and ``last`` time (microseconds since
+    the epoch, or None) and how many rows lie ``outside`` the stretch of time asked for.
     """
 
     def __init__(self, name: str, time_column: str, times: Times, work: str) -> None:
@@ -102,28 +104,27 @@ class WriteShards(beam.DoFn):
         self._writers: dict[int, ShardWriter] = {}
         self._pieces: dict[int, dict[str, Any]] = {}
 
-    def process(self, element: tuple[int, int, float, pa.RecordBatch]) -> None:
-        """Writes a batch."""
-        index, start, begun, batch = element
-        with self._told():
-            self._write(index, start, batch)
+    def process(self, element: Piece) -> None:
+        """Writes a batch; what an earlier try of the part wrote is forgotten."""
+        index, attempt, start, begun, batch = element
+        self._write(index, attempt, start, batch)
         self._tell(self._pieces[index], batch)
-        self._pieces[index]["seconds"] = time.time() - begun
+        self._pieces[index]["seconds"] = time.monotonic() - begun
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Closes the files and tells of them."""
-        with self._told():
-            self._files.close()
+        self._files.close()
         window = GlobalWindow()
         for piece in self._pieces.values():
             yield WindowedValue((None, piece), window.max_timestamp(), (window,))
 
-    def _write(self, index: int, start: int, batch: pa.RecordBatch) -> None:
-        if index not in self._writers:
+    def _write(self, index: int, attempt: int, start: int, batch: pa.RecordBatch) -> None:
+        if index not in self._writers or self._pieces[index]["attempt"] != attempt:
             path = f"{self._work}/{index:05d}-{uuid.uuid4().hex}.gz"
             self._writers[index] = self._files.enter_context(ShardWriter(path))
             self._pieces[index] = {
                 "index": index,
+                "attempt": attempt,
                 "path": path,
                 "start": start,
                 "rows": 0,
@@ -134,20 +135,6 @@ class WriteShards(beam.DoFn):
                 "outside": 0,
             }
         self._writers[index].write(batch)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            told = DataError(
-                self._name,
-                f"folder {self._work}",
-                f"examples cannot be written: {error.strerror or error}",
-                "Make room on the disk, or let the run write elsewhere (run.directory)",
-            )
-            _leave(self._work, told)
-            raise told from error
 
     def _tell(self, piece: dict[str, Any], batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
@@ -176,7 +163,11 @@ class CommitShards(beam.DoFn):
 
     def process(self, element: tuple[None, Iterable[dict[str, Any]]]) -> None:
         """Moves each piece to its place, and leaves what all pieces tell for the report."""
-        pieces = sorted(element[1], key=lambda piece: (piece["index"], piece["start"]))
+        told = sorted(element[1], key=lambda piece: (piece["index"], piece["start"]))
+        last: dict[int, int] = {}
+        for piece in told:
+            last[piece["index"]] = max(last.get(piece["index"], 1), piece["attempt"])
+        pieces = [piece for piece in told if piece["attempt"] == last[piece["index"]]]
         for index in range(self._count):
             paths = [piece["path"] for piece in pieces if piece["index"] == index]
             _commit(paths, f"{self._folder}/{shard_name(index, self._count)}")

@@ -63,14 +63,24 @@ class Collector:
         self._wait = 0.0
         self._retry_at = 0.0
         metrics.limit.set(self._limit)
+        metrics.due.set(self._every)
+        metrics.rejected_limit.set(source.max_rejected)
 
     def run(self, stop: threading.Event) -> None:
         """Collects until ``stop`` is set, then lands what has arrived.
 
         Raises:
-          StreamError: if the broker refuses for good, or what has arrived can't be landed; what
-            isn't acknowledged comes again at the next start.
+          StreamError: if the broker refuses for good, the folder can't be made, or what has arrived
+            can't be landed; what isn't acknowledged comes again at the next start.
         """
+        try:
+            landing.make_folder(self._folder)
+        except OSError as error:
+            raise StreamError(
+                f"{self._folder} can't be made: {error.strerror or error}: name another place in "
+                f"collect.{self._name}.directory"
+            ) from error
+        self._metrics.watch(self._folder, self._age)
         removed = landing.remove_leftovers(self._folder)
         if removed:
             _log.info("removed %d unfinished files of a collector that was killed", removed)
@@ -91,12 +101,10 @@ class Collector:
         """Takes what has arrived, and lands it when it is time."""
         failing = self._wait > 0
         self._take(self._broker.poll(_POLL_SECONDS, hold=failing))
-        now = time.monotonic()
         if failing:
-            due = now >= self._retry_at
+            due = time.monotonic() >= self._retry_at
         else:
-            age = now - self._since if self._unacknowledged else 0.0
-            due = age >= self._every or self._bytes >= self._limit or self._broker.full
+            due = self._age() >= self._every or self._bytes >= self._limit or self._broker.full
         if due:
             self.flush()
 
@@ -135,6 +143,10 @@ class Collector:
         self._broker.acknowledge()
         self._metrics.flush_seconds.observe(time.monotonic() - begin)
         return True
+
+    def _age(self) -> float:
+        """For how many seconds the oldest message that isn't on disk has waited."""
+        return time.monotonic() - self._since if self._unacknowledged else 0.0
 
     def _take(self, messages: Messages) -> None:
         if not len(messages):

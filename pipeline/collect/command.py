@@ -6,6 +6,7 @@ import pathlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import click
@@ -25,11 +26,16 @@ _log = logging.getLogger(__name__)
     show_default=True,
     help="What it says, on standard error: for people, or one JSON object a line.",
 )
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="Make few files of the many of days that are over, and end; also beside collectors.",
+)
 @click.pass_obj
-def command(settings_path: str, source: str | None, log_format: str) -> None:
+def command(settings_path: str, source: str | None, log_format: str, compact: bool) -> None:
     """Collect SOURCE's readings from its broker into Parquet files, until Ctrl-C or SIGTERM.
 
-    SOURCE may be left out where `collect:` has only one.
+    SOURCE may be left out where `collect:` has only one, and with --compact for all.
     """
     # Imported here: they bring Arrow, and --help is to answer at once.
     from observability.process_log import log_only_to
@@ -42,6 +48,10 @@ def command(settings_path: str, source: str | None, log_format: str) -> None:
     log_only_to(handler)
     try:
         settings = load_settings(pathlib.Path(settings_path))
+        if compact:
+            for name in settings.collect if source is None and settings.collect else (source,):
+                _compact(settings, _chosen(settings, name))
+            return
         with _stop_asked() as stop:
             _collect(settings, _chosen(settings, source), stop)
     except (SettingsError, StreamError) as error:
@@ -89,6 +99,14 @@ def _collect(settings: Settings, name: str, stop: threading.Event) -> None:
     _log.info("collecting %s into %s", name, folder)
     Collector(name, source, stream, broker(stream, metrics), folder, metrics).run(stop)
     _log.info("stopped: all that arrived is in %s", folder)
+
+
+def _compact(settings: Settings, name: str) -> None:
+    from pipeline.collect.compact import compact
+
+    folder = pathlib.Path(settings.collect_directory(name))
+    done = compact(folder, settings.collect[name].compact, time.time())
+    _log.info("%s: %d files became %d; %d that earlier ones stand for are removed", name, *done)
 
 
 @contextlib.contextmanager

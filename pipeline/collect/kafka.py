@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from components.ingest.durations import MICROSECONDS
 from pipeline.collect.login import client, login
 from pipeline.collect.messages import Messages, StreamError
@@ -17,7 +19,8 @@ from pipeline.settings.collect import KafkaStream
 _AHEAD_KILOBYTES = 32 << 10
 _TAKE_BYTES = 8 << 20
 _TAKE_MESSAGES = 10_000
-_LAG_SECONDS = 5.0
+_TELL_SECONDS = 5.0
+_ASK_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class Kafka:
                 "session.timeout.ms": self._settings.session_timeout // MICROSECONDS["ms"],
                 "queued.max.messages.kbytes": _AHEAD_KILOBYTES,
                 "error_cb": self._on_error,
+                "stats_cb": self._on_statistics,
+                "statistics.interval.ms": int(_TELL_SECONDS * 1000),
             },
             logger=_log,
         )
@@ -138,6 +143,11 @@ class Kafka:
                 f"{brokers} refuses: {error.str()}: are the login and what it may read right?"
             )
 
+    def _on_statistics(self, text: str) -> None:
+        told = orjson.loads(text)
+        up = any(b["state"] == "UP" for b in told["brokers"].values() if b["nodeid"] >= 0)
+        self._metrics.connected.set(up and told["cgrp"]["state"] == "up")
+
     def _on_assign(self, _: Any, partitions: list[Any]) -> None:
         self._welcome = True
         self._metrics.connects.inc()
@@ -161,12 +171,18 @@ class Kafka:
         now = time.monotonic()
         if now < self._lag_at:
             return
-        self._lag_at = now + _LAG_SECONDS
+        self._lag_at = now + _TELL_SECONDS
         lag = {}
-        for place in self._consumer.position(self._consumer.assignment()):
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-            if place.offset >= 0 and high >= 0:
-                lag[place.topic, place.partition] = high - place.offset
+        try:
+            for place in self._consumer.position(self._consumer.assignment()):
+                # What is fetched tells where the partition ends; paused ones have to be asked.
+                _, end = self._consumer.get_watermark_offsets(
+                    place, timeout=_ASK_SECONDS, cached=not self._held
+                ) or (0, -1)
+                if place.offset >= 0 and end >= 0:
+                    lag[place.topic, place.partition] = end - place.offset
+        except self._kafka.KafkaException:
+            return  # The next time will tell.
         self._metrics.lag(lag)
 
 

@@ -9,6 +9,7 @@ import urllib.parse
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ READINGS, REJECTED = "readings", "rejected"
 NOBODY = "__HIVE_DEFAULT_PARTITION__"
 """The folder of readings whose source isn't told, as Hive and Arrow call it."""
 
+COMPRESSION = "zstd"
 _TEMPORARY = ".part-*.tmp"
 _LONGEST_NAME = 200
 
@@ -61,30 +63,45 @@ def partitions(
         yield path, table.take(pa.array(order[begin:end]))
 
 
-def land(folder: Path, table: pa.Table) -> Path:
-    """Writes a table as a file of its own, which appears when it is whole and on disk.
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, so that they outlast a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+@contextlib.contextmanager
+def new_file(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file that appears under its name when the block ends well: whole and on disk.
 
     Raises:
       OSError: if there is no room, or the disk fails; then nothing appears.
     """
-    _make(folder)
-    moment = datetime.datetime.now(datetime.timezone.utc)
-    name = f"part-{moment:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}"
     temporary = folder / f".{name}.tmp"
     try:
         with temporary.open("xb") as file:
             # Held until the file is closed, by us or by our death: it tells remove_leftovers.
             fcntl.flock(file, fcntl.LOCK_EX)
-            pq.write_table(table, file, compression="zstd")
+            yield file
             file.flush()
             os.fsync(file.fileno())
-            path = temporary.replace(folder / f"{name}.parquet")
+            temporary.replace(folder / name)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(folder)
-    return path
+
+
+def land(folder: Path, table: pa.Table) -> None:
+    """Writes a table as a file of its own; see new_file."""
+    make_folder(folder)
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    name = f"part-{moment:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}.parquet"
+    with new_file(folder, name) as file:
+        pq.write_table(table, file, compression=COMPRESSION)
 
 
 def remove_leftovers(folder: Path) -> int:
@@ -103,12 +120,3 @@ def _folder_name(source: str) -> str:
     if len(quoted) <= _LONGEST_NAME:
         return quoted
     return f"{quoted[:_LONGEST_NAME]}-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-
-
-def _make(folder: Path) -> None:
-    """Makes a folder and those above it, so that they outlast a power cut."""
-    if folder.is_dir():
-        return
-    _make(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)

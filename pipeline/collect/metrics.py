@@ -1,7 +1,10 @@
 """What the collector tells Prometheus."""
 
+import shutil
 import threading
 import wsgiref.simple_server
+from collections.abc import Callable
+from pathlib import Path
 
 import prometheus_client
 
@@ -32,6 +35,14 @@ class Metrics:
         self.files = self._counter("collect_files", "Files written.")
         self.buffer = self._gauge("collect_buffer_bytes", "What has arrived and isn't on disk yet.")
         self.limit = self._gauge("collect_buffer_limit_bytes", "At how much it is written.")
+        self._age = self._gauge(
+            "collect_buffer_age_seconds",
+            "How long the oldest of it has waited; 0 if nothing waits.",
+        )
+        self.due = self._gauge("collect_buffer_age_limit_seconds", "At what age it is written.")
+        self.rejected_limit = self._gauge(
+            "collect_rejected_limit_ratio", "The share that may be rejected: max_rejected."
+        )
         self.newest = self._gauge(
             "collect_newest_reading_timestamp_seconds",
             "The latest time of a reading that arrived, by the clock of who sent it.",
@@ -59,6 +70,19 @@ class Metrics:
         self.flush_failures = self._counter(
             "collect_flush_failures", "Writes that failed; they are tried again."
         )
+        self._free = self._gauge("collect_disk_free_bytes", "What is free where files go.")
+        self._size = self._gauge("collect_disk_size_bytes", "How large that file system is.")
+
+    def watch(self, folder: Path, age: Callable[[], float]) -> None:
+        """Asks at each scrape, so that a collector that hangs is seen.
+
+        Args:
+          folder: where files go.
+          age: for how many seconds the oldest message has waited.
+        """
+        self._age.set_function(age)
+        self._free.set_function(lambda: _disk(folder)[0])
+        self._size.set_function(lambda: _disk(folder)[1])
 
     def rejected(self, reason: str, count: int) -> None:
         """Counts what was rejected."""
@@ -86,3 +110,12 @@ class Metrics:
     def _gauge(self, name: str, meaning: str) -> prometheus_client.Gauge:
         gauge = prometheus_client.Gauge(name, meaning, tuple(self._of), registry=self.registry)
         return gauge.labels(**self._of)
+
+
+def _disk(folder: Path) -> tuple[float, float]:
+    """Bytes that are free and all; NaN if the folder can't be asked."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return float("nan"), float("nan")
+    return usage.free, usage.total

@@ -13,6 +13,7 @@ Logs go to stdout, one JSON object a line; what libraries print goes to stderr.
 import argparse
 import contextlib
 import logging
+import os
 import pathlib
 import signal
 import sys
@@ -20,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pipeline.kubeflow.container import invocation, storage
-from pipeline.local import logs
+from pipeline.local import logs, lost_worker
 from pipeline.local.errors import message
 from pipeline.local.run_spans import task_span
 from pipeline.metrics import task as metrics
@@ -41,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     known, beam_args = parser.parse_known_args(argv)
     signal.signal(signal.SIGTERM, _stop)
+    lost_worker.watch_workers(_lost)
     formatter = logs.log_to_stdout()
     places = storage.storage_for(beam_args)
     try:
@@ -76,6 +78,13 @@ def _told(asked: invocation.Invocation) -> Iterator[None]:
                 logging.warning("%s", problem)
         except Exception:
             logging.exception("metrics not told")
+
+
+def _lost(error: lost_worker.WorkerLostError) -> None:
+    """Ends the task; its container takes the other workers with it."""
+    logging.error("%s", error)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _stop(signum: int, frame: object) -> None:

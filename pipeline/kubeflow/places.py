@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from components.distributed_trainer.pod import Pod
 from components.ingest.paths import is_remote
-from components.ingest.source import Source
+from components.ingest.source import RowSource, Source
 from components.ingest.sources import SensorSource, SqlSource
 from pipeline.kubeflow.resources import Backend
 from pipeline.nodes import RELEASING, example_gen_id
@@ -92,6 +92,7 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
         node = settings.kubeflow.node(node_id)
         if not isinstance(source, SensorSource):
             yield from _variables(name, source, node_id, node)
+            yield from _days(name, source, node_id, node, backend)
             if isinstance(source, SqlSource):
                 yield from _file(name, source, node_id, node, backend)
             continue
@@ -102,6 +103,19 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
                     f" is {path!r}, which {node_id} would not find: "
                     + _expected(node_id, backend, "/telemetry/**/*.jsonl"),
                 )
+
+
+def _days(
+    name: str, source: RowSource, node_id: str, node: Node, backend: Backend
+) -> Iterator[Problem]:
+    directory = source.incremental and source.incremental.directory
+    if directory and not directory.startswith("gs://") and not keeps(node, directory, backend):
+        yield Problem(
+            ("sources", name, "incremental", "directory"),
+            f" is {directory!r}, where {node_id} would lose the days with its pod: "
+            + _expected(node_id, backend, "/days")
+            + ", or gs://",
+        )
 
 
 def _variables(name: str, source: Source, node_id: str, node: Node) -> Iterator[Problem]:

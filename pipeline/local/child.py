@@ -18,6 +18,7 @@ from pipeline.local import logs
 from pipeline.local.errors import message
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.parent import end_with_parent
+from pipeline.local.stage import StageError
 
 
 def main(folder: str, descriptor: str) -> int:
@@ -38,39 +39,36 @@ def main(folder: str, descriptor: str) -> int:
     try:
         # TFX is imported here and not above: it takes ten seconds and more, and the events that
         # tell so must come first.
-        from pipeline.local import runner, stages
-    except Exception as error:
-        return _failed(events, error)
-    try:
+        from pipeline.local import stages
+
         stages.run(plan, events, formatter)
-    except runner.StageError as error:
+    except StageError as error:
         stage = error.stage
         events.send(
             Event("error", text=stage.error, detail=stage.detail, node=stage.node, ok=False)
         )
-        return 1
+        # Workers of a stage that was killed may still be at work.
+        _end_all(1)
     except Exception as error:
-        return _failed(events, error)
+        logging.exception("The run failed.")
+        told = message(error, run_folder)
+        events.send(Event("error", text=told, detail=traceback.format_exc(), ok=False))
+        return 1
     return 0
-
-
-def _failed(events: EventWriter, error: Exception) -> int:
-    logging.exception("The run failed.")
-    events.send(Event("error", text=message(error), detail=traceback.format_exc(), ok=False))
-    return 1
 
 
 def _end_together() -> None:
     """Ends this process and what it started when the one that shows the run is gone."""
-
-    def stop(signum: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
-        os._exit(128 + signum)
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, lambda signum, frame: _end_all(128 + signum))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+
+
+def _end_all(code: int) -> None:
+    """Ends this process and what it started."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from pipeline.local.lost_worker import WorkerLostError, watch_workers
 from pipeline.local.parent import end_with_parent
 from pipeline.local.stage import Stage
 
@@ -57,7 +58,7 @@ class Fork:
         self._began = time.monotonic()
         context = multiprocessing.get_context("fork")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(work, theirs, os.getpid()))
+        self._process = context.Process(target=_run, args=(node, work, theirs, os.getpid()))
         self._process.start()
         theirs.close()
 
@@ -99,11 +100,19 @@ class Fork:
         return Stage(self.node, "failed", time.monotonic() - self._began, error=error)
 
 
-def _run(work: Work, connection: Connection, parent: int) -> None:
+def _run(node: str, work: Work, connection: Connection, parent: int) -> None:
     # What runs within TensorFlow would keep a handler in Python waiting.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent(parent)
     link = Link(connection)
+    began = time.monotonic()
+
+    def lost(error: WorkerLostError) -> None:
+        logging.error("%s", error)
+        link.end(Stage(node, "failed", time.monotonic() - began, error=str(error)))
+        os._exit(1)
+
+    watch_workers(lost)
     link.end(work(link))
     # TensorFlow's and Beam's threads can hold up an ordinary exit for seconds.
     logging.shutdown()

@@ -7,7 +7,9 @@ from typing import Any
 from components.curated_schema import schema_file
 from components.ingest import sql
 from components.ingest.durations import format_instant, parse_instant
-from components.ingest.source import Source
+from components.ingest.patience import answered
+from components.ingest.source import RowSource, Source
+from components.ingest.spans.store import DayStore
 from components.serving_gate.settings import NOT_BLESSED
 from pipeline import beam, fingerprint, history, lineage
 from pipeline.nodes import check_node, node_ids
@@ -99,7 +101,15 @@ def make(
 def _watermark(name: str, source: Source, as_of: int) -> str:
     # Another database is other data, whatever its fingerprint; its password is not part of it. One
     # that does not answer is told now, not after TFX was imported.
-    return f"{fingerprint.text(source.place(name))}:{source.fingerprint(name, as_of)}"
+    if isinstance(source, RowSource):
+        told = answered(name, source, lambda: source.fingerprint(name, as_of))
+    else:
+        told = source.fingerprint(name, as_of)
+    told = f"{fingerprint.text(source.place(name))}:{told}"
+    if isinstance(source, RowSource) and source.incremental is not None:
+        # Days that a backfill read anew are other data, though nothing else tells so.
+        told += f":{DayStore(name, source).renewed}"
+    return told
 
 
 def _trainer_config(settings: Settings, to_nodes: list[str]) -> dict[str, Any]:

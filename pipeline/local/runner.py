@@ -5,6 +5,7 @@ import functools
 import io
 import logging
 import os
+import pathlib
 import sys
 import time
 import traceback
@@ -23,7 +24,7 @@ from pipeline.local.errors import message
 from pipeline.local.events import State
 from pipeline.local.fork import Fork, Link
 from pipeline.local.schedule import Running, Schedule
-from pipeline.local.stage import Stage, Task
+from pipeline.local.stage import Stage, StageError, Task
 
 
 class Observer(Protocol):
@@ -41,18 +42,6 @@ class Observer(Protocol):
     def sum_up(self, outputs: list[history.Output]) -> str:
         """A line for what a stage made; called in its process."""
         ...
-
-
-class StageError(Exception):
-    """A stage failed; the message is its own.
-
-    Attributes:
-      stage: what became of it.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__(stage.error)
-        self.stage = stage
 
 
 class LockedMetadata(metadata.Metadata):
@@ -218,10 +207,11 @@ class ObservedDagRunner(local_dag_runner.LocalDagRunner):
             seconds = time.monotonic() - began
             logging.exception("stage %s: failed %.1f s", name, seconds)
             detail = traceback.format_exc()
-            return Stage(name, "failed", seconds, error=message(error), detail=detail)
+            told = message(error, pathlib.Path(connection.sqlite.filename_uri).parent)
+            return Stage(name, "failed", seconds, error=told, detail=detail)
         seconds = time.monotonic() - began
-        told = "stage %s: %s %.1f s, %.1f s of a processor; %s"
-        logging.info(told, name, state, seconds, _processor_seconds(), text)
+        logged = "stage %s: %s %.1f s, %.1f s of a processor; %s"
+        logging.info(logged, name, state, seconds, _processor_seconds(), text)
         return Stage(name, state, seconds, tuple(made), text)
 
 

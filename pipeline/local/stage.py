@@ -29,6 +29,18 @@ class Stage:
     detail: str = ""
 
 
+class StageError(Exception):
+    """A stage failed; the message is its own.
+
+    Attributes:
+      stage: what became of it.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.error)
+        self.stage = stage
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A stage to run.

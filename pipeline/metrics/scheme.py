@@ -57,6 +57,11 @@ METRICS = (
         "Rows or sensor readings left out, by reason.",
         ("stage", "source", "reason"),
     ),
+    Metric(
+        "pipeline_source_days",
+        "Days of a source that is read by day; state is read or reused.",
+        ("stage", "source", "state"),
+    ),
     Metric("pipeline_rejected_ratio", "Share of a sensor source's readings rejected.", ("source",)),
     Metric("pipeline_rows_joined", "Examples that the join made.", ("split",)),
     Metric("pipeline_rows_matched_ratio", "Share of observations that found a row.", ("source",)),

@@ -41,6 +41,8 @@ def _sql(report: Report, stage: str, source: str) -> Iterator[Sample]:
     yield Sample("pipeline_rows_read", report["rows"] + outside, place)
     yield Sample("pipeline_rows_used", report["rows"], place)
     yield from _rejected(place, {"outside the time asked for": outside} if outside else {})
+    for state in ("read", "reused") if "days" in report else ():
+        yield Sample("pipeline_source_days", report["days"][state], place | {"state": state})
 
 
 def _sensor(report: Report, stage: str, source: str) -> Iterator[Sample]:

@@ -27,6 +27,7 @@ class Source:
       last: of the last.
       matched: share of the observations that found a row of it; None for the spine.
       age: hours between a row and the observation that took it, half of them at most.
+      days: how many of its days were read anew, where it is read by day.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Source:
     last: str | None
     matched: float | None = None
     age: float | None = None
+    days: str = ""
 
     @property
     def left_out(self) -> int:
@@ -113,6 +115,7 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 report["last"],
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
+                _days(report),
             )
     for stage in run.stages("SensorExampleGen"):
         report, name = run.report(stage, "report"), stage.partition("-")[2]
@@ -130,6 +133,13 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
             )
+
+
+def _days(report: Report) -> str:
+    days = report.get("days")
+    if days is None:
+        return ""
+    return f"{days['read']} of {days['read'] + days['reused']} days read anew"
 
 
 def _axis(

@@ -19,6 +19,7 @@ from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import is_glob, near
 from pipeline.settings.models import Settings
 from pipeline.settings.problems import problems_of
+from pipeline.settings.spans import span_problems
 from pipeline.settings.streams import stream_problems
 from pipeline.settings.windows import made_columns
 
@@ -48,6 +49,7 @@ def disagreements(settings: Settings) -> list[Problem]:
         _tuning,
         _workers,
         stream_problems,
+        span_problems,
     )
     return [problem for check in checks for problem in check(settings)]
 

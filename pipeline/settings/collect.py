@@ -5,17 +5,38 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from components.ingest.durations import Duration, parse_duration
+from components.ingest.durations import MICROSECONDS, Duration, parse_duration
+from components.ingest.paths import is_remote
 from components.ingest.source import check_zone
 from pipeline.settings.fields import FROZEN, EnvName, Positive, Text, matching
 
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])"
+_PORTS = range(1, 65_536)
+
+
+def _has_no_login(value: str) -> str:
+    if "@" in value:
+        raise ValueError(
+            "a password must not stand in settings: name the variables that hold the login as "
+            "username_env and password_env"
+        )
+    return value
+
+
+def _has_a_port(value: str) -> str:
+    if int(value.rpartition(":")[2]) not in _PORTS:
+        raise ValueError(f"expected a port from {_PORTS[0]} to {_PORTS[-1]}")
+    return value
+
+
 Address = Annotated[
     str,
+    pydantic.AfterValidator(_has_no_login),
     matching(
         rf"{_HOST}:\d{{1,5}}",
         "expected a host and a port, such as 'broker.plant.example:8883', without a scheme",
     ),
+    pydantic.AfterValidator(_has_a_port),
 ]
 _PROPERTY = re.compile(r"@(?:topic(?:\[-?\d+\])?|key|payload|arrival)")
 FieldPath = Annotated[
@@ -77,6 +98,31 @@ class Flush(pydantic.BaseModel):
     megabytes: Positive = 64.0
 
 
+class Compact(pydantic.BaseModel):
+    """What ``python -m pipeline collect --compact`` does with the files.
+
+    Attributes:
+      after: how long a day has to be over; from then on its files become few.
+      megabytes: how large they become.
+      keep: for how long the small ones stay for runs that are reading them.
+    """
+
+    model_config = FROZEN
+
+    after: Duration = parse_duration("1d")
+    megabytes: Positive = 128.0
+    keep: Duration = parse_duration("6h")
+
+    @pydantic.field_validator("keep")
+    @classmethod
+    def _whoever_looks_for_files_ends(cls, value: int) -> int:
+        if value < MICROSECONDS["m"]:
+            raise ValueError(
+                "expected at least '1m': who looks for files must find old or new ones"
+            )
+        return value
+
+
 class Stream(pydantic.BaseModel):
     """What all brokers have.
 
@@ -93,6 +139,7 @@ class Stream(pydantic.BaseModel):
       directory: where readings and rejected messages go; ``collected/<source>`` below
         ``run.directory`` by default.
       flush: when they are written.
+      compact: how many small files become few.
       metrics: where Prometheus is answered; null for nowhere.
     """
 
@@ -110,7 +157,17 @@ class Stream(pydantic.BaseModel):
     timezone: Text | None = None
     directory: Text | None = None
     flush: Flush = Flush()
+    compact: Compact = Compact()
     metrics: Address | None = "127.0.0.1:9108"
+
+    @pydantic.field_validator("directory")
+    @classmethod
+    def _lies_on_this_machine(cls, value: str | None) -> str | None:
+        if value is not None and is_remote(value):
+            raise ValueError(
+                "expected a folder of this machine; what has landed can be copied to a store"
+            )
+        return value
 
     @pydantic.field_validator("timezone")
     @classmethod

@@ -34,6 +34,7 @@ _BELONGS = {
     "sources.*.partitions.column": "the column by which the query is cut into parts",
     "sources.*.partitions.count": "into how many parts the query is cut",
     "collect.*.kind": "expected 'mqtt' or 'kafka'",
+    "collect.*.payload.kind": "expected 'json' or 'number'",
     "collect.*.topics": "the topics to subscribe to, such as [plant/+/readings]",
     "collect.*.address": "the broker's host and port, such as 'broker.plant.example:8883'",
     "collect.*.client_id": "what names the session at the broker, such as 'plant-failures'",

@@ -75,13 +75,10 @@ def _passwords(value: Any, path: Path) -> list[Problem]:
         return [p for i, item in enumerate(value) for p in _passwords(item, (*path, i))]
     if isinstance(value, str) and _PASSWORD.search(value):
         name = "tracking_uri_env" if path[0] == "registry" else "url_env"
-        return [
-            Problem(
-                path,
-                "a password must not stand in settings: put the URL into an environment variable "
-                f"and name it as {name}",
-            )
-        ]
+        mend = f"put the URL into an environment variable and name it as {name}"
+        if path[0] == "collect":
+            mend = "name the variables that hold the login as username_env and password_env"
+        return [Problem(path, f"a password must not stand in settings: {mend}")]
     return []
 
 

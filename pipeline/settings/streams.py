@@ -28,6 +28,29 @@ def stream_problems(settings: "Settings") -> Iterator[Problem]:
             continue
         yield from _fields(path, source, stream)
         yield from _place(path, name, source, settings.collect_directory(name))
+    yield from _apart(settings)
+
+
+def _apart(settings: "Settings") -> Iterator[Problem]:
+    """Streams that would get in each other's way."""
+    folders: dict[str, str] = {}
+    sessions: dict[tuple[str, str], str] = {}
+    for name, stream in settings.collect.items():
+        folder = settings.collect_directory(name)
+        other = folders.setdefault(folder, name)
+        if other != name:
+            yield Problem(
+                ("collect", name, "directory"),
+                f" is {folder!r}, where {other}'s readings land too: expected one of its own",
+            )
+        if isinstance(stream, MqttStream):
+            other = sessions.setdefault((stream.address, stream.client_id), name)
+            if other != name:
+                yield Problem(
+                    ("collect", name, "client_id"),
+                    f" is {stream.client_id!r}, as {other}'s: at one broker each needs its own, or "
+                    "they push each other out",
+                )
 
 
 def _fields(path: Path, source: SensorSource, stream: Stream) -> Iterator[Problem]:

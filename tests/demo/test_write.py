@@ -10,6 +10,8 @@ import sys
 import tracemalloc
 import uuid
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -130,6 +132,14 @@ def test_readings_scale_the_files_and_not_the_machines(tmp_path, plant):
     assert small.rows == large.rows
     assert small.readings == pytest.approx(2_000, rel=0.1)
     assert large.readings == pytest.approx(20_000, rel=0.1)
+
+
+def test_no_reading_is_beyond_the_end_where_the_interval_does_not_divide_the_days(tmp_path):
+    made = make_plant(tmp_path / "odd", machines=30, days=2, readings=30 * 100 + 20)
+    truth = pq.read_table(tmp_path / "odd/truth/readings", columns=["time"])
+    assert pc.max(truth["time"]).as_py() < datetime.datetime.fromisoformat(
+        made.end.replace("Z", "+00:00")
+    )
 
 
 def test_memory_is_bounded_by_the_chunk_whatever_the_readings(tmp_path, monkeypatch):

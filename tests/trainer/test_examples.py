@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.distributed_trainer.accessor import TF_EXAMPLE, data_accessor
-from trainer.examples import Examples, read
+from trainer.examples import Examples, hold, read
 from trainer.features import Config
 from trainer.files import Files
 from trainer.model import Target
@@ -101,6 +101,24 @@ def test_each_example_comes_once_an_epoch_in_an_order_of_its_own(
     assert first != second and first != sorted(first)
     # Whoever goes on in the second epoch sees what an undisturbed run would have seen.
     assert rows(examples, asked, placement(), 40, done=45) == both[45:85]
+
+
+def graph_bytes(dataset: Any) -> int:
+    own = (made.function.graph.as_graph_def().ByteSize() for made in dataset._functions())
+    return sum(own) + sum(map(graph_bytes, dataset._inputs()))
+
+
+def test_what_is_held_is_no_part_of_a_graph(config):
+    # tf.data copies its graphs again and again: constants in them took twenty times their size.
+    asked, sizes = config(32), []
+    for count in (100, 10_000):
+        label = (np.arange(count) % 2).astype(np.float32)[:, np.newaxis]
+        examples = hold({"numeric": np.zeros((count, 50), np.float32), "label": label}, asked)
+        target = Target.measure("binary", examples.labels, 0, True)
+        training = examples.training(asked, target, placement())
+        evaluating, _ = examples.batches(asked, target, placement(), 32)
+        sizes.append(graph_bytes(training) + graph_bytes(evaluating))
+    assert sizes[1] - sizes[0] < 10_000 * 50 * 4 / 20
 
 
 def test_what_is_cached_is_the_same(write, config, tmp_path):

@@ -2,7 +2,6 @@
 
 import contextlib
 import uuid
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -10,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typing_extensions
 
-from components.ingest.paths import is_remote, remote
+from components.ingest.paths import is_remote, make_folder, open_file, remote, remove, rename
+from components.ingest.room import NO_ROOM, unwritable, writing
 from components.ingest.sensor.plan import Plan, hash_entities
 from components.ingest.sensor.quarantine import QUARANTINE
 
@@ -29,28 +29,24 @@ class WholeFile:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> IO[bytes]:
-        folder = self.path.rpartition("/")[0]
-        if is_remote(folder):
-            remote().makedirs(folder)
-            self._file = remote().open(self._temporary, "wb")
-        else:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self._file = Path(self._temporary).open("wb")
-        assert self._file is not None
+        with writing(self.path):
+            make_folder(self.path.rpartition("/")[0])
+            self._file = open_file(self._temporary, "wb")
         return self._file
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         assert self._file is not None
-        self._file.close()
-        if is_remote(self.path):
+        try:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise unwritable(self.path, error) from None
+            with writing(self.path):
+                self._file.close()
             if kind is None:
-                remote().rename(self._temporary, self.path, overwrite=True)
-            else:
-                remote().remove(self._temporary)
-        elif kind is None:
-            Path(self._temporary).replace(self.path)
-        else:
-            Path(self._temporary).unlink(missing_ok=True)
+                rename(self._temporary, self.path)
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            remove(self._temporary)
 
 
 class BucketWriter:
@@ -74,6 +70,7 @@ class BucketWriter:
         self._path = f"{folder}/{name}-{{:05d}}.arrow"
         self._buckets = buckets
         self._open: dict[int, tuple[WholeFile, Any]] = {}
+        self._closing = contextlib.ExitStack()
         self.files: dict[int, str] = {}
 
     def __enter__(self) -> typing_extensions.Self:
@@ -97,15 +94,18 @@ class BucketWriter:
     def _append(self, bucket: int, readings: pa.RecordBatch) -> None:
         if bucket not in self._open:
             file = WholeFile(self._path.format(bucket))
-            self._open[bucket] = (file, pa.ipc.new_stream(file.__enter__(), self._schema))
+            stream = self._closing.enter_context(file)
+            self._open[bucket] = (file, pa.ipc.new_stream(stream, self._schema))
         self._open[bucket][1].write_batch(readings)
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        for bucket, (file, writer) in self._open.items():
-            if kind is None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self._closing.__exit__(kind, error, trace)
+            return
+        with self._closing:
+            for _, writer in self._open.values():
                 writer.close()
-                self.files[bucket] = file.path
-            file.__exit__(kind, error, trace)
+        self.files = {bucket: file.path for bucket, (file, _) in self._open.items()}
 
 
 def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
@@ -136,9 +136,13 @@ class QuarantineWriter:
             self._writer = pq.ParquetWriter(self._file.__enter__(), QUARANTINE)
         self._writer.write_table(pa.concat_tables(rows))
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._writer is not None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._writer is None:
+            return
+        with contextlib.ExitStack() as closing:
+            closing.push(self._file)
             # After an error too: left open, it would write into the closed file when collected.
             with contextlib.nullcontext() if kind is None else contextlib.suppress(OSError):
                 self._writer.close()
-            self._file.__exit__(kind, error, trace)
+            if error is not None:
+                raise error

@@ -4,7 +4,8 @@ import contextlib
 import csv
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -30,13 +31,20 @@ class CsvLines:
     ) -> None:
         self._header = list(header)
         self._delimiter = delimiter
-        self._skipped: list[tuple[int | None, str]] = []
         self._texts = [name for name in texts if name in self._header]
         self._numbers = [name for name in numbers if name in self._header]
+
+    def learn(self, block: bytes) -> None:
+        """Types of CSV are those that the settings ask for."""
 
     def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
         """Parses a block of ``count`` lines, of which the first has number ``line``."""
         numbers = np.arange(line, line + count)
+        # A handler of broken rows costs some milliseconds: only where there are any.
+        table, skipped = self._arrow(block, typed=True, skips=False)
+        if table is not None and table.num_rows == count and b"\r" not in block:
+            yield Rows(one_batch(table), numbers, [])
+            return
         if b"\n\n" in block or b"\r\n\r\n" in block or block[:1] in (b"\n", b"\r"):
             lines = block.split(b"\n")[:count]
             filled = np.array([bool(text.strip()) for text in lines], bool)
@@ -45,13 +53,11 @@ class CsvLines:
             block, count = b"\n".join(lines) + b"\n", len(lines)
             if not count:
                 return
-        # A handler of broken rows costs some milliseconds: only where there are any.
-        table = self._arrow(block, typed=True, handler=None)
+            table, skipped = self._arrow(block, typed=True, skips=False)
         if table is None:
-            table = self._arrow(block, typed=True, handler=self._skip)
+            table, skipped = self._arrow(block, typed=True, skips=True)
         if table is None:
-            table = self._arrow(block, typed=False, handler=self._skip)
-        skipped = list(self._skipped)
+            table, skipped = self._arrow(block, typed=False, skips=True)
         places = [place - 1 for place, _ in skipped if place is not None]
         if table is None or len(places) < len(skipped) or table.num_rows + len(places) != count:
             yield self._one_by_one(block.split(b"\n")[:count], numbers)
@@ -62,25 +68,27 @@ class CsvLines:
         ]
         yield Rows(one_batch(table), np.delete(numbers, places) if places else numbers, malformed)
 
-    def _skip(self, row: pa_csv.InvalidRow) -> str:
-        self._skipped.append((row.number, row.text))
-        return "skip"
-
     def _arrow(
-        self, block: bytes, typed: bool, handler: Callable[[pa_csv.InvalidRow], str] | None
-    ) -> pa.Table | None:
-        self._skipped.clear()
+        self, block: bytes, typed: bool, skips: bool
+    ) -> tuple[pa.Table | None, list[tuple[int | None, str]]]:
+        """The block's rows, and what it skipped: numbers from 1, and texts."""
+        skipped: list[tuple[int | None, str]] = []
+
+        def skip(row: pa_csv.InvalidRow) -> str:
+            skipped.append((row.number, row.text))
+            return "skip"
+
         kinds = {name: pa.string() for name in self._texts}
         kinds |= {name: pa.float64() if typed else pa.string() for name in self._numbers}
         try:
             with few_objects():
-                return pa_csv.read_csv(
+                table = pa_csv.read_csv(
                     pa.BufferReader(block),
                     read_options=pa_csv.ReadOptions(
                         use_threads=False, column_names=self._header, block_size=len(block) + 1
                     ),
                     parse_options=pa_csv.ParseOptions(
-                        delimiter=self._delimiter, invalid_row_handler=handler
+                        delimiter=self._delimiter, invalid_row_handler=skip if skips else None
                     ),
                     convert_options=pa_csv.ConvertOptions(
                         column_types=kinds,
@@ -90,7 +98,8 @@ class CsvLines:
                     ),
                 )
         except (pa.ArrowInvalid, UnicodeDecodeError):
-            return None
+            return None, []
+        return table, skipped
 
     def _one_by_one(self, lines: list[bytes], numbers: Ints) -> Rows:
         """The way for blocks that Arrow refuses or miscounts: stray quotes, broken encoding."""
@@ -120,22 +129,32 @@ class CsvLines:
         return Rows(batch, np.array(good, np.int64), malformed)
 
 
+_freezing = threading.Lock()
+_readers = 0
+
+
 @contextlib.contextmanager
 def few_objects() -> Iterator[None]:
     """Spares pyarrow a walk over all objects of the process for each block.
 
     On Python 3.10 its CSV reader works around https://bugs.python.org/issue42248 with
     gc.get_referrers: some milliseconds, or a hundred where TensorFlow is loaded. It needs to see
-    only objects made since; freezing and unfreezing the others costs nothing.
+    only objects made since; freezing and unfreezing the others costs nothing. They stay frozen
+    until the last of several threads has read its block.
     """
-    if sys.version_info[:2] != (3, 10) or gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
+    global _readers
+    with _freezing:
+        spared = sys.version_info[:2] == (3, 10) and (_readers > 0 or not gc.get_freeze_count())
+        if spared:
+            _readers += 1
+            gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        with _freezing:
+            _readers -= spared
+            if spared and not _readers:
+                gc.unfreeze()
 
 
 def read_header(line: bytes) -> tuple[list[str], str]:

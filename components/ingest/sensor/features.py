@@ -5,6 +5,7 @@ calls ``sensor_windows``; both compute the same.
 """
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,14 +20,18 @@ from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
 from components.ingest.sensor.quarantine import QUARANTINE
-from components.ingest.sensor.reading import read_part
+from components.ingest.sensor.reading import Parse, part_blocks
 from components.ingest.sensor.series import SeriesMaker
 from components.ingest.sensor.tally import Tally, quality_report
 from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource
+from components.ingest.threads import map_ahead
 
 BUCKET_BYTES = 32 << 20
 """About how much of the files a bucket of entities holds; what is worked on at a time."""
+
+_MOST_BUCKETS = 512
+"""So many files are open at once: systems allow a process about a thousand."""
 
 _UNPACKED = {"parquet": 4, "packed": 8}
 
@@ -77,14 +82,15 @@ def sensor_windows(
     """Reads, cleans and windows a source.
 
     Readings up to ``source.lookback`` before ``begin`` are read, so that windows at ``begin`` are
-    whole. Sources larger than ``bucket_bytes`` go through temporary files.
+    whole. Sources larger than ``bucket_bytes`` go through temporary files. Blocks of files are
+    parsed, and buckets worked on, in as many threads as there are cores.
 
     Args:
       name: the source's name, for messages.
       source: its settings.
       begin: the earliest observation that features are for, microseconds.
       end: the latest; nothing that happened, or was received, later is used.
-      bucket_bytes: how much to work on at a time.
+      bucket_bytes: how much to work on at a time, on each core.
 
     Raises:
       DataError: if the files can't be found or read, or lack a column. That many readings are
@@ -94,9 +100,13 @@ def sensor_windows(
     tally = Tally()
     rejected: list[pa.Table] = []
     tables: dict[str, list[pa.Table]] = {}
-    for readings in _buckets(job, tally, rejected):
-        for split, table in bucket_windows(job, readings, tally, rejected.extend):
-            tables.setdefault(split, []).append(table)
+    with tempfile.TemporaryDirectory() as folder:
+        buckets = _buckets(job, folder, tally, rejected)
+        for counted, left_out, windows in map_ahead(functools.partial(_windows, job), buckets):
+            tally.add(counted)
+            rejected += left_out
+            for split, table in windows:
+                tables.setdefault(split, []).append(table)
     check_channels(name, source, job.seen, tally, job.files)
     order = [(source.entity, "ascending"), ("time", "ascending")]
     return SensorWindows(
@@ -145,7 +155,7 @@ def prepare(
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
-        buckets=min(max(1, -(-size // bucket_bytes)), 4096),
+        buckets=min(max(1, -(-size // bucket_bytes)), _MOST_BUCKETS),
         clocks=clocks,
         seen=seen,
     )
@@ -170,7 +180,7 @@ def clean_parts(
     tally: Tally,
     reject: Callable[[list[pa.Table]], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Reads and cleans parts of files.
+    """Reads parts of files in blocks, and parses and cleans these in threads.
 
     Args:
       job: see prepare.
@@ -181,13 +191,12 @@ def clean_parts(
     Yields:
       Readings as ``Plan.schema`` says.
     """
-    for part in parts:
-        cleaner = Cleaner(job.plan, part.path, part.index, tally)
-        for rows in read_part(job.plan.name, job.plan.source, part):
-            readings = cleaner.clean(rows)
-            reject(cleaner.take_rejected())
-            if readings.num_rows:
-                yield readings
+    for counted, left_out, cleaned in map_ahead(
+        functools.partial(_clean, job), _blocks(job, parts)
+    ):
+        tally.add(counted)
+        reject(left_out)
+        yield from cleaned
 
 
 def bucket_windows(
@@ -212,16 +221,44 @@ def bucket_windows(
         yield split, table
 
 
-def _buckets(job: SensorJob, tally: Tally, rejected: list[pa.Table]) -> Iterator[pa.Table]:
+def _blocks(job: SensorJob, parts: Sequence[Part]) -> Iterator[tuple[Part, Parse]]:
+    for part in parts:
+        for parse in part_blocks(job.plan.name, job.plan.source, part):
+            yield part, parse
+
+
+def _clean(
+    job: SensorJob, block: tuple[Part, Parse]
+) -> tuple[Tally, list[pa.Table], list[pa.RecordBatch]]:
+    """A block's own tally, quarantine rows, and readings."""
+    part, parse = block
+    tally = Tally()
+    cleaner = Cleaner(job.plan, part.path, part.index, tally)
+    cleaned = [readings for rows in parse() if (readings := cleaner.clean(rows)).num_rows]
+    return tally, cleaner.take_rejected(), cleaned
+
+
+def _buckets(
+    job: SensorJob, folder: str, tally: Tally, rejected: list[pa.Table]
+) -> Iterator[Callable[[], pa.Table]]:
+    """How to read each bucket, once all readings are clean."""
     readings = clean_parts(job, job.parts, tally, rejected.extend)
     if job.buckets == 1:
-        yield pa.Table.from_batches(list(readings), schema=job.plan.schema)
+        table = pa.Table.from_batches(list(readings), schema=job.plan.schema)
+        yield lambda: table
         return
-    with tempfile.TemporaryDirectory() as folder:
-        with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
-            for batch in readings:
-                writer.write(batch)
-        if not writer.files:
-            yield job.plan.schema.empty_table()
-        for bucket in sorted(writer.files):
-            yield read_bucket(job.plan, [writer.files[bucket]])
+    with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
+        for batch in readings:
+            writer.write(batch)
+    if not writer.files:
+        yield job.plan.schema.empty_table
+    for bucket in sorted(writer.files):
+        yield functools.partial(read_bucket, job.plan, [writer.files[bucket]])
+
+
+def _windows(
+    job: SensorJob, readings: Callable[[], pa.Table]
+) -> tuple[Tally, list[pa.Table], list[tuple[str, pa.Table]]]:
+    """A bucket's own tally, quarantine rows, and windows by split."""
+    tally, rejected = Tally(), list[pa.Table]()
+    return tally, rejected, list(bucket_windows(job, readings(), tally, rejected.extend))

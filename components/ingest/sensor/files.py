@@ -12,6 +12,7 @@ import pyarrow_hotfix  # noqa: F401 - Arrow 10 runs code that a file brings (CVE
 from components.ingest.errors import DataError
 from components.ingest.paths import is_remote
 from components.ingest.sensor import stores
+from components.ingest.sensor.compacted import superseded
 from components.ingest.sensor.stores import Stored
 from components.ingest.sources import SensorSource
 
@@ -59,7 +60,7 @@ class Part:
 
 
 def find_files(name: str, source: SensorSource) -> list[str]:
-    """The source's files, sorted by path, each once.
+    """The source's files, sorted by path, each once, without those that were compacted.
 
     Args:
       name: the source's name, for messages.
@@ -147,10 +148,17 @@ def open_parquet(name: str, path: str) -> pq.ParquetFile:
     """Opens a Parquet file.
 
     Raises:
-      DataError: if it is none, or cut off, or names code to run.
+      DataError: if it is none, or cut off, or gone, or names code to run.
     """
     try:
         return pq.ParquetFile(stores.open_file(path) if is_remote(path) else path)
+    except FileNotFoundError:
+        raise DataError(
+            name,
+            path,
+            "is gone since this run looked for files: moved, deleted or compacted",
+            "Run again: it reads what is there now.",
+        ) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, path, error) from None
     except RuntimeError as error:
@@ -198,7 +206,8 @@ def _found(name: str, source: SensorSource) -> list[Stored]:
                 pattern,
             )
         found |= {file.path: file for file in matches}
-    return [found[path] for path in sorted(found)]
+    gone = superseded(found)
+    return [found[path] for path in sorted(found) if path not in gone]
 
 
 def _cut_parquet(name: str, whole: Part, part_bytes: int) -> list[Part]:

@@ -31,10 +31,13 @@ class JsonLines:
         self._numbers = list(numbers)
         self._schema: pa.Schema | None = None
 
-    def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
-        """Parses a block of ``count`` lines, of which the first has number ``line``."""
+    def learn(self, block: bytes) -> None:
+        """Takes the columns' types from a file's first block, before any is parsed."""
         if self._schema is None:
             self._schema = self.infer(block)
+
+    def parse(self, block: bytes, line: int, count: int) -> Iterator[Rows]:
+        """Parses a block of ``count`` lines, of which the first has number ``line``."""
         numbers = np.arange(line, line + count)
         if not _is_utf8(block):
             yield self._one_by_one(block.split(b"\n")[:count], numbers)

@@ -1,8 +1,9 @@
 """Parts of sensor files as streams of columns, whatever their format; memory bounded by a block."""
 
 import dataclasses
+import functools
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 import numpy as np
@@ -23,6 +24,9 @@ _LONGEST_LINE = 16 << 20
 
 # Arrow's JSON reader takes at most 100,000 rows at a time; lengths of lines vary.
 _BLOCK_ROWS = 50_000
+
+Parse = Callable[[], Iterable[Rows]]
+"""Parses a block."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,13 @@ def wanted_columns(source: SensorSource) -> Columns:
 
 
 def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
-    """Reads a part of a file.
+    """Reads a part of a file; as ``part_blocks``, block after block."""
+    for parse in part_blocks(name, source, part):
+        yield from parse()
+
+
+def part_blocks(name: str, source: SensorSource, part: Part) -> Iterator[Parse]:
+    """Reads a part of a file in blocks.
 
     Args:
       name: the source's name, for messages.
@@ -68,8 +78,8 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
       part: what to read; see sensor_files.
 
     Yields:
-      Rows of at most about ``batch_rows``, in the file's order but for lines that had to be
-      repaired, which follow their block.
+      For each block, in the file's order, what parses it, in any thread: into rows of at most about
+      ``batch_rows``, in order but for lines that had to be repaired, which follow the others.
 
     Raises:
       DataError: if the file breaks off (a cut-off gzip or Parquet file), or a line has no end.
@@ -91,7 +101,8 @@ def read_part(name: str, source: SensorSource, part: Part) -> Iterator[Rows]:
             if part.begin:
                 stream.seek(part.begin)
             for block, count in _blocks(name, part, stream, begin, source.batch_rows):
-                yield from parser.parse(block, line, count)
+                parser.learn(block)
+                yield functools.partial(parser.parse, block, line, count)
                 line += count
         except (OSError, EOFError) as error:
             raise sensor_files.unreadable(name, part.path, error) from None
@@ -130,7 +141,7 @@ def _blocks(
                     f"Is the file {part.format}? Say the format in sources.{name}.format.",
                 )
             continue
-        block = rest + piece[:cut]
+        block = b"".join((rest, memoryview(piece)[:cut]))
         rest = piece[cut:]
         count = count_lines(block)
         yield block, count
@@ -140,7 +151,7 @@ def _blocks(
         yield rest, count_lines(rest)
 
 
-def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Rows]:
+def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Parse]:
     with sensor_files.open_parquet(name, part.path) as file:
         present = [n for n in wanted.names if n in file.schema_arrow.names]
         end = file.metadata.num_row_groups if part.end is None else part.end
@@ -150,9 +161,10 @@ def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> It
                 batch_size=batch_rows,
                 row_groups=list(range(part.begin, end)),
                 columns=present,
-                use_threads=False,
+                use_threads=pa.cpu_count() > 1,
             ):
-                yield Rows(batch, np.arange(line, line + batch.num_rows), [])
+                rows = Rows(batch, np.arange(line, line + batch.num_rows), [])
+                yield functools.partial(iter, (rows,))
                 line += batch.num_rows
         except (OSError, pa.ArrowInvalid) as error:
             raise sensor_files.unreadable(name, part.path, error) from None

@@ -9,12 +9,13 @@ from components.ingest.sql.reading import (
     read_partition,
     read_source,
 )
-from components.ingest.sql.watermarks import latest, watermark
+from components.ingest.sql.watermarks import day_watermarks, latest, watermark
 
 __all__ = [
     "Plan",
     "Preview",
     "Times",
+    "day_watermarks",
     "latest",
     "plan",
     "preview",

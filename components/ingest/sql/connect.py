@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 import tenacity
 
+from components.ingest.durations import MICROSECONDS
 from components.ingest.errors import DataError
 from components.ingest.sources import SqlSource
 from components.ingest.sql.errors import RETRIED, explain, kind_of, masked
@@ -28,6 +29,13 @@ _DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 _CONNECT_SECONDS = 10
+# A peer that is gone without a word is noticed in a minute, whether rows or a question are due.
+_SIGNS_OF_LIFE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30
 _IN_FILES = ("sqlite", "duckdb")
@@ -106,7 +114,7 @@ def connected(name: str, source: SqlSource) -> Iterator[sa.Connection]:
       DataError: if the database cannot be reached, or refuses what is asked in the block.
     """
     url = database_url(name, source)
-    engine = _engine(name, url)
+    engine = _engine(name, source, url)
     problem = None
     try:
         connection = _connect(name, source, url, engine)
@@ -161,7 +169,7 @@ def _say_again(
     )
 
 
-def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
+def _engine(name: str, source: SqlSource, url: sa.engine.URL) -> sa.Engine:
     # One connection a partition, closed at its end; and no parameters in messages.
     options: dict[str, Any] = {"poolclass": sa.pool.NullPool, "hide_parameters": True}
     if url.get_backend_name() in _IN_FILES:
@@ -188,13 +196,16 @@ def _engine(name: str, url: sa.engine.URL) -> sa.Engine:
                 f"Name a file: {url.get_backend_name()}:///data/plant.db",
             )
     elif url.drivername == "postgresql+psycopg":
-        options["connect_args"] = _unless_in(url, connect_timeout=_CONNECT_SECONDS)
+        options["connect_args"] = _unless_in(
+            url, connect_timeout=_CONNECT_SECONDS, **_SIGNS_OF_LIFE
+        )
     elif url.drivername.endswith("+pymysql"):
         from components.ingest.sql.mysql import decoders
 
-        options["connect_args"] = _unless_in(url, connect_timeout=_CONNECT_SECONDS) | {
-            "conv": decoders()
-        }
+        silence = max(1, source.read_timeout // MICROSECONDS["s"])
+        options["connect_args"] = _unless_in(
+            url, connect_timeout=_CONNECT_SECONDS, read_timeout=silence, write_timeout=silence
+        ) | {"conv": decoders()}
     engine = None
     with contextlib.suppress(sa.exc.NoSuchModuleError, ModuleNotFoundError):
         engine = sa.create_engine(url, **options)

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from components.ingest.errors import DataError
+from components.ingest.errors import BrokenOffError, DataError
 
 _SQLSTATES = {
     "28P01": "password",
@@ -19,6 +19,12 @@ _SQLSTATES = {
     "57P03": "unreachable",
     "53300": "unreachable",
     "57P01": "broken",
+    "57P02": "broken",
+    "08000": "broken",
+    "08003": "broken",
+    "08006": "broken",
+    "40001": "taken back",
+    "57014": "cancelled",
 }
 _MYSQL_CODES = {
     1045: "password",
@@ -38,6 +44,13 @@ _MYSQL_CODES = {
     1203: "unreachable",
     2006: "broken",
     2013: "broken",
+    2055: "broken",
+    1053: "broken",
+    1927: "broken",
+    4031: "broken",
+    1317: "cancelled",
+    1969: "cancelled",
+    3024: "cancelled",
 }
 # SQLite has no codes of use, and libpq gives none for a connection that fails.
 _TEXTS = {
@@ -53,7 +66,8 @@ _TEXTS = {
     r"refused|timeout|timed out|starting up|connection failed|no such file|unreachable": (
         "unreachable"
     ),
-    r"server closed the connection|connection (is|was) (lost|closed)|consuming input failed": (
+    r"server closed the connection|connection (is|was) (lost|closed)|consuming input failed"
+    r"|could not (receive|send) data|reset by peer|broken pipe|closed unexpectedly|EOF detected": (
         "broken"
     ),
 }
@@ -90,12 +104,21 @@ _RULES = {
     ),
     "broken": (
         "the connection broke while rows were read",
-        "Check the server's log; a statement time-out or a restart does this",
+        "Check the server's log; a restart, a crash or a killed session does this",
+    ),
+    "taken back": (
+        "the server took back what was being read",
+        "A standby does this that follows its primary: raise max_standby_streaming_delay there, or "
+        "read from the primary",
+    ),
+    "cancelled": (
+        "the server cancelled the query",
+        "Raise the user's time limit for a statement, or cut the source into more partitions",
     ),
     "other": ("the database refuses the query", "Try the query in the database's own client"),
 }
-RETRIED = ("unreachable", "host", "broken")
-"""Kinds of trouble that may pass while connecting."""
+RETRIED = ("unreachable", "host", "broken", "taken back")
+"""Kinds of trouble that may pass."""
 
 
 def kind_of(error: BaseException) -> str:
@@ -131,17 +154,20 @@ def explain(
       name: the source's name.
       url: the database's URL.
       error: SQLAlchemy's or the driver's error.
-      tried: what was tried, such as ``'4 attempts in 3.5 s'``.
+      tried: how connecting was tried, such as ``'4 attempts in 3.5 s'``; nothing once connected.
       tables: a sentence about the tables there are.
     """
     kind = kind_of(error)
+    if kind == "unreachable" and not tried:
+        kind = "broken"
     rule, mend = _RULES[kind]
     said = message_of(error)
     if url.password:
         for secret in {str(url.password), sa.engine.url.quote(str(url.password))}:
             said = said.replace(secret, "***")
     rule = f"{rule} ({tried}; {said})" if tried else f"{rule} ({said})"
-    return DataError(name, f"database {masked(url)}", rule, f"{mend}. {tables}" if tables else mend)
+    told = BrokenOffError if kind in RETRIED else DataError
+    return told(name, f"database {masked(url)}", rule, f"{mend}. {tables}" if tables else mend)
 
 
 def message_of(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """How new a source's data is: for the cache's key, for ``as_of: latest`` and for messages."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from components.ingest.errors import DataError
 from components.ingest.plan import FAR_FUTURE, NoRowsError, Times
 from components.ingest.plan import no_rows as source_without_rows
 from components.ingest.sources import SqlSource
+from components.ingest.spans.days import write_watermark
 from components.ingest.sql.bind import bound_query
 from components.ingest.sql.connect import connected, database_file, database_url
 from components.ingest.sql.partitions import subquery
@@ -41,6 +43,34 @@ def watermark(name: str, source: SqlSource, as_of: int = FAR_FUTURE) -> str:
         state = file.stat() if file.exists() else None
         states.append(f"{state.st_size}:{state.st_mtime_ns}" if state else "none")
     return f"file:{':'.join(states)}"
+
+
+def day_watermarks(name: str, source: SqlSource, days: Sequence[Times]) -> list[str] | None:
+    """What tells the state of each day's rows: the row of ``incremental.watermark``'s query.
+
+    Raises:
+      DataError: if the query cannot be run or gives no row.
+    """
+    query = source.incremental and source.incremental.watermark
+    if not query:
+        return None
+    found = []
+    with connected(name, source) as connection:
+        for times in days:
+            bound = bound_query(name, source, query, times, connection.dialect.name)
+            row = connection.execute(bound).first()
+            if row is None:
+                break
+            found.append(write_watermark(row))
+    if len(found) < len(days):
+        raise DataError(
+            name,
+            "incremental.watermark",
+            "its query gives no row",
+            "Give one row for any day, such as SELECT COUNT(*), MAX(updated_at) FROM ...",
+            query,
+        )
+    return found
 
 
 def latest(name: str, source: SqlSource) -> int:

@@ -1,6 +1,6 @@
 """Writes the dashboards: ``python infra/monitoring/grafana/generate.py``.
 
-What is on them stands in panels.py; here is how Grafana's JSON model says it, see
+What is on them stands in panels.py and collector.py; here is how Grafana's JSON model says it, see
 https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/.
 """
 
@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 
 import panels
+from collector import COLLECTOR
 from panels import Dashboard, Panel
 
 FOLDER = pathlib.Path(__file__).parent / "dashboards"
@@ -93,7 +94,7 @@ def files() -> dict[str, str]:
     """The dashboards' files by name."""
     return {
         f"{dashboard.name}.json": json.dumps(render(dashboard), indent=1) + "\n"
-        for dashboard in panels.DASHBOARDS
+        for dashboard in (*panels.DASHBOARDS, COLLECTOR)
     }
 
 

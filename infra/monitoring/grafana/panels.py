@@ -38,7 +38,7 @@ class Dashboard:
 
 
 _MODEL = '{model_name=~"$model"}'
-_RUN = '{pipeline=~"$pipeline"}'
+RUN = '{pipeline=~"$pipeline"}'
 _BATCH = ":tensorflow:serving:runtime_latency"
 _WAIT = "rate(:tensorflow:serving:batching_session:queuing_latency_bucket[5m])"
 
@@ -142,9 +142,9 @@ PIPELINE = Dashboard(
             "s",
             {
                 "{{pipeline}}": (
-                    f"time() - max by (pipeline) (pipeline_last_success_timestamp_seconds{_RUN})"
+                    f"time() - max by (pipeline) (pipeline_last_success_timestamp_seconds{RUN})"
                 ),
-                "{{pipeline}} due": f"max by (pipeline) (pipeline_success_due_seconds{_RUN})",
+                "{{pipeline}} due": f"max by (pipeline) (pipeline_success_due_seconds{RUN})",
             },
         ),
         Panel(
@@ -152,19 +152,19 @@ PIPELINE = Dashboard(
             "bool_yes_no",
             {
                 "{{pipeline}} {{run_id}}": (
-                    f"pipeline_run_success{_RUN} * on (pipeline, job, instance) "
+                    f"pipeline_run_success{RUN} * on (pipeline, job, instance) "
                     "group_left (run_id) pipeline_run_info"
                 )
             },
             type="stat",
         ),
-        Panel("Duration", "s", {"{{pipeline}}": f"pipeline_run_duration_seconds{_RUN}"}),
+        Panel("Duration", "s", {"{{pipeline}}": f"pipeline_run_duration_seconds{RUN}"}),
         Panel(
             "Stages: duration",
             "s",
             {
                 "{{stage}} {{state}}": (
-                    f"pipeline_stage_duration_seconds{_RUN} * on (pipeline, stage, job, instance) "
+                    f"pipeline_stage_duration_seconds{RUN} * on (pipeline, stage, job, instance) "
                     "group_left (state) pipeline_stage_state"
                 )
             },
@@ -187,7 +187,7 @@ PIPELINE = Dashboard(
         Panel(
             "Gates",
             "bool_yes_no",
-            {"{{gate}}": f"pipeline_gate_blessed{_RUN}"},
+            {"{{gate}}": f"pipeline_gate_blessed{RUN}"},
             "Whether each let the run or the model pass.",
             "stat",
         ),
@@ -195,16 +195,16 @@ PIPELINE = Dashboard(
             "Serving gate: p99 under load",
             "s",
             {
-                "measured": f"pipeline_gate_latency_p99_seconds{_RUN}",
-                "allowed": f"pipeline_gate_latency_budget_seconds{_RUN}",
+                "measured": f"pipeline_gate_latency_p99_seconds{RUN}",
+                "allowed": f"pipeline_gate_latency_budget_seconds{RUN}",
             },
         ),
         Panel(
             "Versions",
             "none",
             {
-                "serves": f"pipeline_version_serving{_RUN}",
-                "pushed by the run": f"pipeline_version_pushed{_RUN}",
+                "serves": f"pipeline_version_serving{RUN}",
+                "pushed by the run": f"pipeline_version_pushed{RUN}",
             },
         ),
     ),
@@ -221,8 +221,8 @@ TRAINING = Dashboard(
             "Examples a second",
             "ops",
             {
-                "training": f"training_examples_per_second{_RUN}",
-                "its input alone": f"training_input_examples_per_second{_RUN}",
+                "training": f"training_examples_per_second{RUN}",
+                "its input alone": f"training_input_examples_per_second{RUN}",
             },
             "If both are alike, the input holds up the device.",
         ),
@@ -230,36 +230,36 @@ TRAINING = Dashboard(
             "Time of a step",
             "s",
             {
-                "{{statistic}}": f"training_step_seconds{_RUN}",
-                "{{statistic}}, waiting for input": f"training_input_wait_seconds{_RUN}",
+                "{{statistic}}": f"training_step_seconds{RUN}",
+                "{{statistic}}, waiting for input": f"training_input_wait_seconds{RUN}",
             },
         ),
-        Panel("Loss and metrics", "none", {"{{metric}}": f"training_metric{_RUN}"}),
+        Panel("Loss and metrics", "none", {"{{metric}}": f"training_metric{RUN}"}),
         Panel(
             "Epochs",
             "none",
             {
-                "trained": f"training_epochs{_RUN}",
-                "weights kept of": f"training_best_epoch{_RUN}",
+                "trained": f"training_epochs{RUN}",
+                "weights kept of": f"training_best_epoch{RUN}",
             },
         ),
-        Panel("Wall time", "s", {"{{pipeline}}": f"training_duration_seconds{_RUN}"}),
+        Panel("Wall time", "s", {"{{pipeline}}": f"training_duration_seconds{RUN}"}),
         Panel(
             "How it was trained",
             "none",
             {
                 "{{strategy}} {{precision}}, replicas": (
-                    f"training_replicas{_RUN} * on (pipeline, job, instance) "
+                    f"training_replicas{RUN} * on (pipeline, job, instance) "
                     "group_left (strategy, precision) training_info"
                 ),
-                "weights": f"training_parameters{_RUN}",
+                "weights": f"training_parameters{RUN}",
             },
             type="stat",
         ),
         Panel(
             "GPU memory that tensors held, peak",
             "bytes",
-            {"{{device}}": f"training_gpu_memory_peak_bytes{_RUN}"},
+            {"{{device}}": f"training_gpu_memory_peak_bytes{RUN}"},
             "By TensorFlow's allocator. It reserves nearly all of the device, so nvidia-smi and "
             "DCGM always show it full.",
         ),
@@ -273,30 +273,30 @@ DATA = Dashboard(
     "label_values(pipeline_rows_read, pipeline)",
     "now-30d",
     (
-        Panel("Rows read", "short", {"{{stage}} {{source}}": f"pipeline_rows_read{_RUN}"}),
-        Panel("Rows used", "short", {"{{stage}} {{source}}": f"pipeline_rows_used{_RUN}"}),
+        Panel("Rows read", "short", {"{{stage}} {{source}}": f"pipeline_rows_read{RUN}"}),
+        Panel("Rows used", "short", {"{{stage}} {{source}}": f"pipeline_rows_used{RUN}"}),
         Panel(
             "Rows left out, by reason",
             "short",
-            {"{{source}} {{reason}}": f"pipeline_rows_rejected{_RUN}"},
+            {"{{source}} {{reason}}": f"pipeline_rows_rejected{RUN}"},
             "Rejected readings lie in the run's quarantine, with an example each in its report.",
         ),
         Panel(
             "Share of readings rejected",
             "percentunit",
-            {"{{source}}": f"pipeline_rejected_ratio{_RUN}"},
+            {"{{source}}": f"pipeline_rejected_ratio{RUN}"},
             "Past the source's max_rejected the run stops.",
         ),
-        Panel("Examples joined", "short", {"{{split}}": f"pipeline_rows_joined{_RUN}"}),
+        Panel("Examples joined", "short", {"{{split}}": f"pipeline_rows_joined{RUN}"}),
         Panel(
             "Observations that found a row",
             "percentunit",
-            {"{{source}}": f"pipeline_rows_matched_ratio{_RUN}"},
+            {"{{source}}": f"pipeline_rows_matched_ratio{RUN}"},
         ),
         Panel(
             "Anomalies",
             "short",
-            {"{{kind}} {{outcome}}": f"pipeline_anomalies{_RUN}"},
+            {"{{kind}} {{outcome}}": f"pipeline_anomalies{RUN}"},
             "What passes is listed under validation.ignore.",
             thresholds=((1, "red"),),
         ),
@@ -305,7 +305,7 @@ DATA = Dashboard(
             "none",
             {
                 "{{feature}} {{kind}}": (
-                    f"topk(10, pipeline_drift_distance{_RUN} / pipeline_drift_threshold{_RUN})"
+                    f"topk(10, pipeline_drift_distance{RUN} / pipeline_drift_threshold{RUN})"
                 ),
             },
             "The ten that moved furthest, as a part of what they may: above 1 something moved. "

@@ -1,6 +1,7 @@
 """A cluster of tests' own."""
 
 import pathlib
+import threading
 
 import kubernetes
 import pytest
@@ -29,6 +30,11 @@ def api():
     api = KubernetesApi()
     yield api
     api.stop()
+    # A reader that went on asking would ask whatever listens on that port next.
+    for reader in threading.enumerate():
+        if reader.name.startswith(("log of", "follow ")):
+            reader.join(30)
+            assert not reader.is_alive(), reader.name
 
 
 def connect(url: str) -> Cluster:

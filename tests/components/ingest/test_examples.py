@@ -4,13 +4,15 @@ import datetime
 import decimal
 import gzip
 import zlib
+from pathlib import Path
 
 import hypothesis
 import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
 
-from components.ingest import examples, tfrecord
+from components.ingest import example_columns, examples, tfrecord
+from tests.components.ingest.test_example_encoder import batches
 
 BATCH = pa.RecordBatch.from_pydict(
     {
@@ -53,6 +55,10 @@ def as_read(table) -> dict:
     }
 
 
+def table(batch, names) -> pa.Table:
+    return pa.Table.from_batches([batch]).select(names)
+
+
 def write(path, *batches) -> str:
     with examples.ShardWriter(str(path)) as writer:
         for batch in batches:
@@ -86,6 +92,32 @@ def test_a_file_may_be_empty(tmp_path):
     assert list(examples.read_batches([path])) == []
     assert examples.read_table([path]).num_rows == 0
     assert examples.split_files(str(tmp_path), "all") == [path]
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path):
+    paths = [write(tmp_path / name, BATCH, BATCH) for name in ("a.gz", "b.gz")]
+    assert len({Path(path).read_bytes() for path in paths}) == 1
+
+
+@pytest.mark.parametrize("rows", [1, 400])
+def test_columns_are_told_as_they_would_be_read(tmp_path, rows):
+    batch = BATCH.take(pa.array([i % 3 for i in range(rows)]))
+    (read,) = examples.read_batches([write(tmp_path / "a.gz", batch)])
+    told = example_columns.as_read(batch)
+    assert as_read(told) == {name: as_read(examples.flatten(read))[name] for name in READ}
+    plain = [name for name in READ if name != "tags"]
+    assert table(told, plain).equals(table(examples.flatten(read), plain))
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(batches())
+def test_any_columns_are_told_as_they_would_be_read(batch):
+    read = examples.flatten(examples.decode(examples.encode(batch)))
+    told = example_columns.as_read(batch)
+    assert told.to_pydict() == {name: read.to_pydict()[name] for name in told.schema.names}
+    assert {
+        name for name in read.schema.names if pa.types.is_null(read.schema.field(name).type)
+    } == {name for name in told.schema.names if pa.types.is_null(told.schema.field(name).type)}
 
 
 def test_nothing_is_left_after_an_error(tmp_path):
@@ -185,6 +217,47 @@ def test_tensorflow_reads_the_files(tmp_path):
     assert [list(p.features.feature["count"].int64_list.value) for p in parsed] == [[1], [], [-3]]
     assert list(parsed[0].features.feature["tags"].bytes_list.value) == [b"x", b"y"]
     assert parsed[1].features.feature["share"].WhichOneof("kind") is None
+
+
+MANY = pa.RecordBatch.from_pydict(
+    {
+        "count": [None if i % 5 == 0 else (-1) ** i * 7**i % 2**40 for i in range(1000)],
+        "share": [None if i % 7 == 0 else i / 4 for i in range(1000)],
+        "name": [None if i % 3 == 0 else "ü" * (i % 100) for i in range(1000)],
+    }
+)
+"""Rows whose records are of many lengths, above 127 bytes too."""
+
+
+@pytest.mark.tfx
+def test_tensorflow_parses_the_examples(tmp_path):
+    import tensorflow as tf
+
+    path = write(tmp_path / "a.gz", MANY)
+    missing = {"count": -1, "share": -1.0, "name": "none"}
+    types = {"count": tf.int64, "share": tf.float32, "name": tf.string}
+    spec = {name: tf.io.FixedLenFeature([], types[name], missing[name]) for name in types}
+    data = tf.data.TFRecordDataset(path, "GZIP").batch(1000)
+    parsed = tf.io.parse_example(data.get_single_element(), spec)
+    for name, column in zip(MANY.schema.names, MANY.columns, strict=True):
+        filled = [missing[name] if value is None else value for value in column.to_pylist()]
+        expected = [value.encode() if name == "name" else value for value in filled]
+        assert parsed[name].numpy().tolist() == expected
+
+
+@pytest.mark.tfx
+def test_tfx_reads_the_files(tmp_path):
+    import tensorflow_data_validation as tfdv
+    from tfx_bsl.public import tfxio
+
+    path = write(tmp_path / "a.gz", MANY)
+    schema = tfdv.infer_schema(tfdv.generate_statistics_from_tfrecord(path))
+    reader = tfxio.TFExampleRecord(path, schema=schema, telemetry_descriptors=["test"])
+    options = tfxio.RecordBatchesOptions(batch_size=1000, num_epochs=1, shuffle=False)
+    (read,) = reader.RecordBatches(options)
+    told = example_columns.as_read(MANY)
+    names = MANY.schema.names
+    assert table(examples.flatten(read), names).equals(table(told, names))
 
 
 @pytest.mark.tfx

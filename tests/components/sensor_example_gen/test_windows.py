@@ -76,6 +76,32 @@ def test_windows_are_those_of_the_reference(run, plain, keep, late, fill):
     assert reasons >= {"out_of_range", "duplicate"} | ({"late", "future"} if late else set())
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_threads_change_nothing(form, plain, tmp_path, monkeypatch):
+    for number in range(3):
+        lines = ["machine,ts,temperature,pressure"] if form == "csv" else []
+        for row in as_written(plant_rows(plain.begin, seed=number, count=3000), plain.iso):
+            values = [row.get(name) for name in ("machine", "ts", "temperature", "pressure")]
+            texts = ["" if value is None else str(value) for value in values]
+            lines.append(",".join(texts) if form == "csv" else json.dumps(row))
+        # Broken lines, empty ones, and a block in which Arrow refuses a number.
+        lines[700::701] = [('m1,"2025' if form == "csv" else "{"), ""] * 2
+        lines[2000] = lines[2000].replace("2025", "202x")
+        lines[2001] = "m1,2025-03-01T06:00:00Z,warm,1" if form == "csv" else '{"machine": "m1"}'
+        (tmp_path / f"{number}.{form}").write_text("\n".join(lines) + "\n")
+    source = plain.make_source(tmp_path / f"*.{form}", **SETTINGS)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(pa, "cpu_count", lambda cores=cores: cores)
+        found.append(sensor_windows("t", source, plain.begin, plain.end, bucket_bytes=1 << 16))
+    alone, together = found
+    assert alone.report["readings"]["rejected"] > 500
+    assert {"malformed", "bad_time"} <= set(alone.report["rejected"])
+    assert together.report == alone.report
+    assert together.quarantine.equals(alone.quarantine)
+    assert together.tables == alone.tables
+
+
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(
     readings=strategies.lists(

@@ -61,7 +61,7 @@ class Receiver:
 
 
 class Stack:
-    """All of it, in a folder of its own, scraping one server's metrics.
+    """All of it, in a folder of its own, scraping one server's metrics and a collector's.
 
     Attributes:
       textfiles: the folder that node_exporter reads.
@@ -69,8 +69,9 @@ class Stack:
       receiver: what Alertmanager told.
     """
 
-    def __init__(self, folder: Path, rest_port: int) -> None:
+    def __init__(self, folder: Path, rest_port: int, collector: str) -> None:
         self._folder = folder
+        (folder / "collectors.yml").write_text(json.dumps([{"targets": [collector]}]))
         self.textfiles = folder / "textfiles"
         self.textfiles.mkdir()
         self.receiver = Receiver()

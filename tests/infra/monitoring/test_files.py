@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from pipeline.collect.metrics import Metrics
 from pipeline.metrics.scheme import METRICS
 from tests.infra.conftest import INFRA, KUBERNETES
 
@@ -48,17 +49,26 @@ def test_the_table_of_metrics_is_the_scheme() -> None:
     ]
 
 
+def test_the_table_of_the_collectors_metrics_is_what_it_tells() -> None:
+    told = []
+    for metric in Metrics("plant", "telemetry").registry.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        told.append([name, metric.documentation])
+    assert [[name, meaning] for name, _, meaning in table("### The collector")] == told
+
+
 def test_the_table_of_alerts_is_the_rules() -> None:
     told = {name: severity for name, severity, _ in table("## Alerts")}
     assert told == {name: rule["labels"]["severity"] for name, rule in ALERTS.items()}
 
 
 def known() -> set[str]:
-    histograms = {*TENSORFLOW_SERVING, "serving_request_seconds"}
+    histograms = {*TENSORFLOW_SERVING, "serving_request_seconds", "collect_flush_seconds"}
     return {
         *FOREIGN,
         *(metric.name for metric in METRICS),
         *(row[0] for row in table("### The embedded server")),
+        *(row[0] for row in table("### The collector")),
         *(rule["record"] for rule in RULES if "record" in rule),
         *histograms,
         *(f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")),

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import canaries, trial
+from pipeline.collect.collector import Collector
+from pipeline.collect.metrics import Metrics
 from pipeline.metrics import publish, stages
 from pipeline.metrics.scheme import Sample, registry
 from serving.load.grpc import GrpcSender
@@ -24,7 +26,8 @@ from serving.load.measure import at_rate
 from serving.releases import Releases
 from tests.infra.monitoring.stack import MONITORING, Stack
 from tests.infra.monitoring.test_files import table
-from tests.postgres import wait_until
+from tests.pipeline.collect.conftest import ListBroker, reading, sensor_source, stream
+from tests.postgres import free_port, wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
@@ -61,6 +64,28 @@ def load(address: str) -> Iterator[None]:
         loop.close()
 
 
+@contextlib.contextmanager
+def collecting(folder: Path) -> Iterator[str]:
+    """A collector that lands and rejects, a message each 50 ms; yields where its metrics are."""
+    address = f"127.0.0.1:{free_port()}"
+    told = stream(metrics=address, flush={"every": "1us"})
+    broker = ListBroker([reading(0), b"{cut off"] * 10_000, 1, lambda _: time.sleep(0.05))
+    metrics = Metrics("plant", "telemetry")
+    metrics.connected.set(1)
+    metrics.lag({("t", 0): 7})
+    server, _ = metrics.serve(told)
+    stop = threading.Event()
+    collector = Collector("telemetry", sensor_source(), told, broker, folder, metrics)
+    thread = threading.Thread(target=collector.run, args=(stop,))
+    thread.start()
+    try:
+        yield address
+    finally:
+        stop.set()
+        thread.join()
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
@@ -71,10 +96,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def monitored(
     models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stack, Releases]]:
-    """A server with one version under load, a pipeline that ran well, and who watches both."""
+    """A server with one version under load, a pipeline that ran well, a collector, who watches."""
     folder = tmp_path_factory.mktemp("monitored")
-    with trial.serving(folder, folder, models["stable"]) as (served, releases):
-        stack = Stack(folder, served.rest_port)
+    with (
+        trial.serving(folder, folder, models["stable"]) as (served, releases),
+        collecting(folder / "collected") as collector,
+    ):
+        stack = Stack(folder, served.rest_port, collector)
         shutil.copy(HERE / "pipeline.prom", stack.textfiles)
         with stack.running(), load(served.grpc):
             yield stack, releases

@@ -1,7 +1,11 @@
 """What of an error reaches people."""
 
+import pathlib
+import re
+
 import pytest
 
+from components.ingest import room
 from components.ingest.errors import DataError
 from pipeline.local.errors import message
 
@@ -36,3 +40,17 @@ def test_words_are_found_in_what_beam_hands_on_as_text() -> None:
 
 def test_any_other_error_keeps_its_type() -> None:
     assert message(KeyError("x")) == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    "said", ["[Errno 28] No space left on device", "database or disk is full", "File too large"]
+)
+def test_a_full_disk_is_told_with_what_is_free(tmp_path: pathlib.Path, said: str) -> None:
+    told = message(RuntimeError(f"{said} [while running 'Write']"), tmp_path / "var")
+    assert re.fullmatch(
+        rf"RuntimeError: {re.escape(said)} .* \({tmp_path}/var: [\d,]+ of [\d,]+ MiB free\)\. "
+        "Make room on the disk, or let run.directory in the settings name another",
+        told,
+    )
+    own = room.unwritable(f"{tmp_path}/a", OSError(28, "No space left on device"))
+    assert message(own, tmp_path) == str(own)

@@ -170,7 +170,7 @@ def test_a_run_that_ended_early_tells_how(tmp_path: Path, state: str, expected: 
     )
     made = page(folder)
     assert expected in made.of("decision")
-    assert "1,103 1,000 103" in made.of("data")
+    assert "1,103 2 of 9 days read anew 1,000 103" in made.of("data")
 
 
 def test_a_run_that_ended_before_its_first_stage_has_a_page(tmp_path: Path) -> None:

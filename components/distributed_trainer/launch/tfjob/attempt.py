@@ -103,6 +103,8 @@ class Attempt:
         finally:
             for follower in followers:
                 follower.stop()
+            for log in self._logs.values():
+                log.stop()
 
     def _take(self) -> None:
         """Takes in what has changed, waiting a tick for the first change."""

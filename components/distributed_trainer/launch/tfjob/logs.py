@@ -35,6 +35,11 @@ class PodLog(threading.Thread):
         self._newest, self._read_at = "", time.monotonic()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL)
         self.ended = threading.Event()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Lets it read what it is connected to, and connect no more."""
+        self._stopped.set()
 
     def last_lines(self) -> list[str]:
         """What the worker said last."""
@@ -55,7 +60,8 @@ class PodLog(threading.Thread):
                 whole = False
             if is_last and whole:
                 return
-            time.sleep(self._pause)
+            if self._stopped.wait(self._pause):
+                return
 
     def _follow(self) -> None:
         since = None
