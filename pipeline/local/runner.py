@@ -19,6 +19,7 @@ from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
+from components.serving_gate import quiet
 from pipeline import history
 from pipeline.local.errors import message
 from pipeline.local.events import State
@@ -181,6 +182,9 @@ class ObservedDagRunner(local_dag_runner.LocalDagRunner):
         logging.info("stage %s: running", name)
         try:
             held = LockedMetadata(connection)
+            working = open(f"{connection.sqlite.filename_uri}.working", "w")  # noqa: PTH123, SIM115
+            fcntl.flock(working, fcntl.LOCK_SH)
+            os.environ[quiet.LOCK] = str(working.fileno())
             if node.execution_options.run.perform_snapshot:
                 with held as handle:
                     partial_run_utils.snapshot(handle, pipeline)
