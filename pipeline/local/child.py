@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.local import logs
 from pipeline.local.errors import message
 from pipeline.local.events import Event, EventWriter
+from pipeline.local.imports import quick_imports
 from pipeline.local.parent import end_with_parent
 from pipeline.local.stage import StageError
 
@@ -39,8 +40,8 @@ def main(folder: str, descriptor: str) -> int:
     try:
         # TFX is imported here and not above: it takes ten seconds and more, and the events that
         # tell so must come first.
-        from pipeline.local import stages
-
+        with quick_imports():
+            from pipeline.local import stages
         stages.run(plan, events, formatter)
     except StageError as error:
         stage = error.stage
