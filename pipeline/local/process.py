@@ -26,6 +26,10 @@ class StagesProcess:
         environment = os.environ | {
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
             "PYTHONUNBUFFERED": "1",
+            # Beam parses its options again and again, and argparse asks how wide the terminal is for
+            # each of hundreds.
+            "COLUMNS": "80",
+            "LINES": "24",
             # Stages that run at once share a GPU's memory.
             "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
             # Beam's worker processes find the project's packages by this.
