@@ -110,6 +110,7 @@ import os, sys, pathlib
 from tests.components.sql_example_gen import test_component as t
 from components.ingest import paths
 from components.ingest.sources import SqlSource
+from components.sql_example_gen import by_day  # First: what it imports renames as ever.
 
 rename, left = paths.rename, [int(sys.argv[3])]
 
