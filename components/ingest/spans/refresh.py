@@ -115,7 +115,8 @@ def look(
     told = answered(name, source, lambda: source.day_watermarks(name, each))
     seen = min(as_of, time.time_ns() // 1000)
     late = (source.incremental.late or 0) + horizon
-    return Due(days, dict(zip(days, told or (), strict=False)), late, seen, anew)
+    watermarks = {} if told is None else dict(zip(days, told, strict=True))
+    return Due(days, watermarks, late, seen, anew)
 
 
 def _agree(held: dict[str, str], newest: dict[str, str]) -> bool:
