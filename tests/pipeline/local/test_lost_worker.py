@@ -14,7 +14,7 @@ from pipeline.local import command, lost_worker
 from pipeline.settings import load_settings
 from tests.postgres import wait_until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 # The stages of a run, but for TFX: one worker kills itself, the other has work for an hour.
 RUN = """
@@ -22,6 +22,8 @@ import atexit, os, sys, time
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.local import child
+from pipeline.local.fork import Fork
+from pipeline.local.stage import Stage, StageError
 
 class Work(beam.DoFn):
     def process(self, number):
@@ -37,13 +39,19 @@ class Work(beam.DoFn):
         time.sleep(3600)
 
 def stages(plan, events, formatter):
-    formatter.node = "SqlExampleGen-readings"
+    fork = Fork("SqlExampleGen-readings", work)
+    stage = fork.receive()
+    if stage.state == "failed":
+        raise StageError(stage)
+
+def work(link):
     options = PipelineOptions(
         ["--runner=FnApiRunner", "--direct_running_mode=multi_processing",
          "--direct_num_workers=2", "--sdk_container_image=local", "--no_pipeline_type_check"]
     )
     with beam.Pipeline(options=options) as p:
         _ = p | beam.Create([0, 1]) | beam.Reshuffle() | beam.ParDo(Work())
+    return Stage("SqlExampleGen-readings", "done")
 
 if __name__ == "__main__":
     from types import ModuleType
