@@ -103,7 +103,8 @@ def test_a_killed_worker_stops_the_run_and_a_rerun_heals(project: Project) -> No
         while "stage PointInTimeJoin: running" not in log.read_text():
             assert process.poll() is None, process.stdout and process.stdout.read()
             time.sleep(0.05)
-        (stages,) = pids("-f", f"pipeline.local.child {log.parent}")
+        # The oldest: stages are copies of the process that starts them.
+        (stages,) = pids("-o", "-f", f"pipeline.local.child {log.parent}")
         while not (workers := pids("-g", str(stages), "-f", "sdk_worker")):
             assert process.poll() is None, process.stdout and process.stdout.read()
             time.sleep(0.05)
