@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+WRONG_CLOCK, OFFSET = "gateway-3", -90_000_000
+"""A gateway, and what is added to its times, microseconds."""
+
 Features = dict[str, np.ndarray]
 Ranges = dict[str, tuple[float, float]]
 
@@ -25,6 +28,7 @@ def by_pandas(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
     files = sorted(Path(folder).glob(f"*.{form}"))
     frame = pd.concat([readers[form](path) for path in files], ignore_index=True)
     frame["ts"] = pd.to_datetime(frame["ts"], utc=True)
+    frame["ts"] += pd.to_timedelta(np.where(frame["gateway"] == WRONG_CLOCK, OFFSET, 0), unit="us")
     frame = frame.drop_duplicates(["machine_id", "ts"], keep="first")
     for name, (low, high) in ranges.items():
         frame[name] = frame[name].where(frame[name].between(low, high))
@@ -79,30 +83,45 @@ def by_pandas(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
     return result
 
 
+def polars_readings(folder: str, form: str, ranges: Ranges):  # type: ignore[no-untyped-def]
+    """A lazy frame of readings: clocks set right, values in range or null."""
+    import polars as pl
+
+    kinds = {"machine_id": pl.Int64, "gateway": pl.String, "ts": pl.String}
+    kinds |= dict.fromkeys(ranges, pl.Float64)
+    files = sorted(Path(folder).glob(f"*.{form}"))
+    if form == "parquet":
+        rows = pl.scan_parquet(files)
+    elif form == "csv":
+        rows = pl.scan_csv(files, schema=kinds).with_columns(
+            pl.col("ts").str.to_datetime("%Y-%m-%d %H:%M:%S%.f")
+        )
+    else:
+        rows = pl.scan_ndjson(files, schema=kinds).with_columns(
+            pl.col("ts").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ")
+        )
+    wrong = pl.when(pl.col("gateway") == WRONG_CLOCK).then(pl.duration(microseconds=OFFSET))
+    return rows.select(
+        "machine_id",
+        pl.col("ts").cast(pl.Datetime("us")) + wrong.otherwise(pl.duration(microseconds=0)),
+        *(
+            pl.when(pl.col(n).is_between(low, high)).then(pl.col(n)).alias(n)
+            for n, (low, high) in ranges.items()
+        ),
+    )
+
+
 def by_polars(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
     """Polars, lazily; how many threads it takes is settled before it is imported."""
     import polars as pl
 
-    readers = {"csv": pl.scan_csv, "jsonl": pl.scan_ndjson, "parquet": pl.scan_parquet}
-    files = sorted(Path(folder).glob(f"*.{form}"))
-    rows = readers[form](files)
-    if form == "csv":
-        rows = rows.with_columns(pl.col("ts").str.to_datetime("%Y-%m-%d %H:%M:%S%.f"))
-    elif form == "jsonl":
-        rows = rows.with_columns(
-            pl.col("ts").str.strip_chars_end("Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f")
-        )
+    # Sorted, repeated readings are neighbours: half the time of ``unique`` and a sort.
     rows = (
-        rows.with_columns(pl.col("ts").cast(pl.Datetime("us")))
-        # Sorted, repeated readings are neighbours: half the time of ``unique`` and a sort.
+        polars_readings(folder, form, ranges)
         .sort("machine_id", "ts", maintain_order=True)
         .filter(
             pl.col("machine_id").ne_missing(pl.col("machine_id").shift())
             | pl.col("ts").ne_missing(pl.col("ts").shift())
-        )
-        .with_columns(
-            pl.when(pl.col(n).is_between(low, high)).then(pl.col(n)).alias(n)
-            for n, (low, high) in ranges.items()
         )
         .collect()
     )
@@ -166,23 +185,39 @@ def _rolled(ranges: Ranges):  # type: ignore[no-untyped-def]
         yield pl.col(f"{n}_last").forward_fill(2).over("machine_id")
 
 
-def by_duckdb(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
-    """DuckDB, in one statement after the mean of all."""
+def duckdb_readings(folder: str, form: str, ranges: Ranges, threads: int):  # type: ignore[no-untyped-def]
+    """A connection with a table of readings: clocks set right, values in range or null."""
     import duckdb
 
-    readers = {"csv": "read_csv", "jsonl": "read_json", "parquet": "read_parquet"}
-    connection = duckdb.connect(config={"threads": threads})
+    # Told the types, it need not guess them: a fifth of the time.
+    kinds = {"machine_id": "BIGINT", "gateway": "VARCHAR", "ts": "TIMESTAMP"}
+    kinds |= dict.fromkeys(ranges, "DOUBLE")
+    reader = {
+        "csv": f"read_csv('{folder}/*.csv', header = true, delim = ',', columns = {kinds})",
+        "jsonl": f"read_json('{folder}/*.jsonl', format = 'newline_delimited', columns = {kinds})",
+        "parquet": f"read_parquet('{folder}/*.parquet')",
+    }[form]
     inside = ", ".join(
         f"CASE WHEN {n} BETWEEN {low} AND {high} THEN {n} END AS {n}"
         for n, (low, high) in ranges.items()
     )
+    connection = duckdb.connect(config={"threads": threads})
+    connection.execute(
+        "CREATE TEMP TABLE readings AS SELECT machine_id, "
+        f"CASE WHEN gateway = '{WRONG_CLOCK}' THEN ts::TIMESTAMP + to_microseconds({OFFSET}) "
+        f"ELSE ts::TIMESTAMP END AS ts, {inside} FROM {reader}"
+    )
+    return connection
+
+
+def by_duckdb(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
+    """DuckDB, in one statement after the mean of all."""
+    connection = duckdb_readings(folder, form, ranges, threads)
     firsts = ", ".join(f"first({n}) AS {n}" for n in ranges)
     connection.execute(
-        f"CREATE TEMP TABLE readings AS SELECT machine_id, ts, {inside} FROM ("
-        f"SELECT machine_id, ts::TIMESTAMP AS ts, {firsts} "
-        f"FROM {readers[form]}('{folder}/*.{form}') GROUP BY ALL)"
+        f"CREATE TEMP TABLE once AS SELECT machine_id, ts, {firsts} FROM readings GROUP BY ALL"
     )
-    means = connection.execute(f"SELECT {', '.join(f'avg({n})' for n in ranges)} FROM readings")
+    means = connection.execute(f"SELECT {', '.join(f'avg({n})' for n in ranges)} FROM once")
     middle = dict(zip(ranges, means.fetchone() or (), strict=True))
     parts = ", ".join(
         f"count({n})::DOUBLE AS {n}_count, coalesce(sum({n}), 0) AS {n}_sum, "
@@ -201,13 +236,13 @@ def by_duckdb(folder: str, form: str, ranges: Ranges, threads: int) -> Features:
         WITH hours AS (
           SELECT machine_id, time_bucket(INTERVAL 1 HOUR, ts - INTERVAL 1 MICROSECOND)
                  + INTERVAL 1 HOUR AS hour, {parts}
-          FROM readings GROUP BY ALL
+          FROM once GROUP BY ALL
         ), grid AS (
           SELECT machine_id, unnest(range(
                    min(hour), max(ts) + INTERVAL 3 HOUR + INTERVAL 1 MICROSECOND, INTERVAL 1 HOUR
                  )) AS hour
           FROM (SELECT machine_id, ts, time_bucket(INTERVAL 1 HOUR, ts - INTERVAL 1 MICROSECOND)
-                       + INTERVAL 1 HOUR AS hour FROM readings)
+                       + INTERVAL 1 HOUR AS hour FROM once)
           GROUP BY machine_id
         )
         SELECT machine_id, epoch_us(hour) AS time, {rolled}

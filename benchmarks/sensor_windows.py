@@ -1,9 +1,13 @@
 """Measures the way from sensor files to window features against pandas, Polars and DuckDB.
 
-All read the same files, take out values out of range and readings told twice, and compute the
-same aggregates of windows of three hours that end every hour; their results are compared. How the
-others do it stands in ``benchmarks/sensor_peers.py``. Files are read before the clock starts, so
-that all find them in memory.
+All read the same files, set a gateway's clock right, take out values out of range and readings
+told twice, and compute the same aggregates of windows of three hours that end every hour; their
+results are compared. How the others do it stands in ``benchmarks/sensor_peers.py``. The way to
+readings in memory, with right times and values in range, is measured by itself, too. Files are read
+before the clock starts, so that all find them in memory.
+
+Ours does more: lines are checked and numbered, what is left out is told apart by reason, counted by
+file and channel and kept as quarantine, and files larger than memory go through buckets on disk.
 
 Run ``python -m benchmarks.sensor_windows``; ``--readings 200000`` for a quick look. Results go to
 ``benchmarks/results/sensor_windows.json`` and ``.md``.
@@ -27,9 +31,11 @@ AGGREGATES = ("count", "mean", "std", "min", "max", "last")
 FORMATS = ("csv", "jsonl", "parquet")
 MACHINES = 50
 FILES = 4
+RUNS = 3
 _BEGIN = datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)
 _BEGIN_US = int(_BEGIN.timestamp()) * 1_000_000
 _HOUR = 3_600_000_000
+_END_US = _BEGIN_US + 3650 * 24 * _HOUR
 
 
 def write_files(folder: Path, form: str, readings: int) -> None:
@@ -39,6 +45,7 @@ def write_files(folder: Path, form: str, readings: int) -> None:
 
     random = np.random.default_rng(1)
     rows = readings // len(CHANNELS)
+    gateways = [f"gateway-{i}" for i in range(7)]
     for number, place in enumerate(np.array_split(np.arange(rows), FILES)):
         # Sent about in order, some twice.
         second = place // MACHINES * 60 + random.integers(0, 60, len(place))
@@ -46,6 +53,7 @@ def write_files(folder: Path, form: str, readings: int) -> None:
         pick = np.sort(np.concatenate([np.arange(len(place)), again]))
         columns: dict[str, Any] = {
             "machine_id": place[pick] % MACHINES,
+            "gateway": pa.array(gateways).take(pa.array(place[pick] % len(gateways))),
             "ts": pa.array((_BEGIN_US // 1_000_000 + second[pick]) * 1000, pa.timestamp("ms")),
         }
         for name, (mean, spread) in CHANNELS.items():
@@ -60,10 +68,31 @@ def write_files(folder: Path, form: str, readings: int) -> None:
             names = table.column_names
             texts = [str(t).replace(" ", "T") for t in table["ts"].to_pylist()]
             values = [table[name].to_pylist() for name in names]
-            values[1] = [f'"{text}Z"' for text in texts]
+            values[1] = [f'"{gateway}"' for gateway in values[1]]
+            values[2] = [f'"{text}Z"' for text in texts]
             form_line = "{{" + ", ".join(f'"{n}": {{}}' for n in names) + "}}\n"
             with path.open("w") as file:
                 file.writelines(map(form_line.format, *values))
+
+
+def telemetry(folder: str, form: str) -> Any:
+    """The source's settings."""
+    from components.ingest.sources import SensorSource
+
+    return SensorSource.model_validate(
+        {
+            "kind": "sensor",
+            "path": f"{folder}/*.{form}",
+            "entity": "machine_id",
+            "gateway": "gateway",
+            "time": {
+                "column": "ts",
+                "offsets": {sensor_peers.WRONG_CLOCK: f"{sensor_peers.OFFSET // 1_000_000}s"},
+            },
+            "channels": {name: {"range": bounds} for name, bounds in RANGES.items()},
+            "windows": [{"size": "3h", "every": "1h", "aggregate": list(AGGREGATES)}],
+        }
+    )
 
 
 def by_sensor_windows(
@@ -71,21 +100,19 @@ def by_sensor_windows(
 ) -> sensor_peers.Features:
     """The repository's way."""
     from components.ingest.sensor.features import sensor_windows
-    from components.ingest.sources import SensorSource
 
-    source = SensorSource.model_validate(
-        {
-            "kind": "sensor",
-            "path": f"{folder}/*.{form}",
-            "entity": "machine_id",
-            "time": {"column": "ts"},
-            "channels": {name: {"range": bounds} for name, bounds in ranges.items()},
-            "windows": [{"size": "3h", "every": "1h", "aggregate": list(AGGREGATES)}],
-        }
-    )
-    end = _BEGIN_US + 3650 * 24 * _HOUR
-    table = sensor_windows("telemetry", source, _BEGIN_US, end).tables["every_1h"]
+    found = sensor_windows("telemetry", telemetry(folder, form), _BEGIN_US, _END_US)
+    table = found.tables["every_1h"]
     return {name: table[name].to_numpy() for name in table.column_names if name != "known_at"}
+
+
+def clean_readings(folder: str, form: str) -> list[pa.RecordBatch]:
+    """The first half of the repository's way: readings in memory."""
+    from components.ingest.sensor.features import clean_parts, prepare
+    from components.ingest.sensor.tally import Tally
+
+    job = prepare("telemetry", telemetry(folder, form), _BEGIN_US, _END_US)
+    return list(clean_parts(job, job.parts, Tally(), lambda rejected: None))
 
 
 WAYS = {
@@ -94,6 +121,16 @@ WAYS = {
     "polars": sensor_peers.by_polars,
     "duckdb": sensor_peers.by_duckdb,
 }
+READINGS = {
+    "sensor_windows": lambda folder, form, threads: clean_readings(folder, form),
+    "polars": lambda folder, form, threads: sensor_peers.polars_readings(
+        folder, form, RANGES
+    ).collect(),
+    "duckdb": lambda folder, form, threads: sensor_peers.duckdb_readings(
+        folder, form, RANGES, threads
+    ),
+}
+"""The way to readings in memory; pandas goes it along with the rest."""
 
 
 def measure(way: str, threads: int, folder: str, form: str, out: str) -> None:
@@ -103,7 +140,10 @@ def measure(way: str, threads: int, folder: str, form: str, out: str) -> None:
         with path.open("rb") as file:
             while file.read(1 << 20):
                 pass
-    features, took = turns.timed(lambda: WAYS[way](folder, form, RANGES, threads), 4)
+    features, took = turns.timed(lambda: WAYS[way](folder, form, RANGES, threads), RUNS)
+    if way in READINGS:
+        _, first = turns.timed(lambda: READINGS[way](folder, form, threads), RUNS)
+        took |= {f"readings_{name}": first[name] for name in ("seconds", "wall_seconds")}
     np.savez(out, **features)
     print(json.dumps(took))
 

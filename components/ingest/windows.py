@@ -17,13 +17,13 @@ loses at most the factor ``1 + n`` of precision for ``n`` values (Chan, Golub, L
 for computing the sample variance", 1983), however far from zero they lie.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from components.ingest.durations import MICROSECONDS
+from components.ingest.ordering import places
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -63,141 +63,8 @@ def window_ranges(
     return lo, hi
 
 
-def order_of(keys: Ints, times: Ints, *then: Ints) -> Ints:
-    """Orders rows by key and time, equal ones by the columns that follow and then their places.
-
-    Args:
-      keys: int64[n].
-      times: int64[n].
-      then: int64[n] each, the more important first.
-
-    Returns:
-      int64[n], indices of rows.
-    """
-    packing = _Packing.of(keys, times)
-    if packing is None:
-        return np.lexsort((*then[::-1], times, keys))
-    packed = packing.pack(keys, times)
-    order = np.argsort(packed)
-    # Sorting one number is quick, but leaves equal ones anyhow.
-    ordered = packed[order]
-    if not (ordered[1:] == ordered[:-1]).any():
-        return order
-    return np.lexsort((*then[::-1], packed))
-
-
-def places(keys: Ints, times: Ints, wanted: Ints, *instants: Ints) -> list[Ints]:
-    """Finds where instants lie in the times of their keys.
-
-    Args:
-      keys: int64[n], ascending.
-      times: int64[n], ascending within a key.
-      wanted: int64[m], keys.
-      instants: int64[m], any number of times.
-
-    Returns:
-      For each of ``instants`` int64[m]: how many rows come before the first one of the key, or of
-      a higher one, whose time is above the instant.
-    """
-    packing = _Packing.of(keys, times, wanted)
-    if packing is None:
-        begin, end = stretches(keys, wanted)
-        return [first_after(times, one, begin, end) for one in instants]
-    packed = packing.pack(keys, times)
-    found = []
-    for one in instants:
-        asked = packing.pack(wanted, one)
-        if (asked[1:] >= asked[:-1]).all():
-            found.append(np.searchsorted(packed, asked, side="right"))
-            continue
-        # Looked up in their order, neighbours are found in the cache.
-        order = np.argsort(asked)
-        place = np.empty(len(asked), np.int64)
-        place[order] = np.searchsorted(packed, asked[order], side="right")
-        found.append(place)
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class _Packing:
-    """A key and a time as one number in the same order: the key's bits above the time's.
-
-    Attributes:
-      first: the earliest time; what is earlier counts as one below it.
-      last: the latest time; what is later counts as that.
-      bits: what times take.
-    """
-
-    first: int
-    last: int
-    bits: int
-
-    @classmethod
-    def of(cls, keys: Ints, times: Ints, wanted: Ints | None = None) -> "_Packing | None":
-        """How to pack rows, and other keys; None if 63 bits don't hold them or keys are below 0."""
-        if not len(keys):
-            return None
-        first, last = int(times.min()), int(times.max())
-        bits = (last - first + 1).bit_length()
-        highest = (1 << max(62 - bits, 0)) - 1
-        fits = bits <= 62 and first > np.iinfo(np.int64).min
-        for some in (keys,) if wanted is None else (keys, wanted):
-            fits = fits and some.min(initial=0) >= 0 and some.max(initial=0) <= highest
-        return cls(first, last, bits) if fits else None
-
-    def pack(self, keys: Ints, times: Ints) -> Ints:
-        """The numbers, int64[n]."""
-        below = self.first - 1
-        return (keys << self.bits) + (np.clip(times, below, self.last) - below)
-
-
-def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
-    """Finds the stretch of each wanted key.
-
-    Args:
-      keys: int64[n], ascending.
-      wanted: int64[m].
-
-    Returns:
-      ``begin, end``, int64[m]: half-open; empty where ``keys`` lacks the key.
-    """
-    # Among the distinct keys, which are few and stay in the cache, not among all.
-    changes = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
-    bounds = np.append(changes, len(keys))
-    distinct = keys[changes]
-    place = np.searchsorted(distinct, wanted)
-    begin = bounds[place]
-    there = place < len(distinct)
-    there[there] = distinct[place[there]] == wanted[there]
-    return begin, np.where(there, bounds[np.minimum(place + 1, len(distinct))], begin)
-
-
-def first_after(times: Ints, instants: Ints, begin: Ints, end: Ints) -> Ints:
-    """Bisects many stretches of ``times`` at once.
-
-    Args:
-      times: int64[n], ascending within each stretch.
-      instants: int64[m].
-      begin: int64[m], where each stretch begins.
-      end: int64[m], where it ends, excluded.
-
-    Returns:
-      int64[m]: the first index of each stretch whose time is above the instant, or its end.
-    """
-    lo, hi = begin.copy(), end.copy()
-    longest = int(np.max(hi - lo, initial=0))
-    for _ in range(longest.bit_length()):
-        middle = (lo + hi) >> 1
-        open_ = lo < hi
-        # A closed stretch may stand at the end of the array: its middle is not read.
-        right = open_ & (times[np.minimum(middle, len(times) - 1)] <= instants)
-        lo = np.where(right, middle + 1, lo)
-        hi = np.where(open_ & ~right, middle, hi)
-    return lo
-
-
 def aggregate_windows(
-    times: npt.ArrayLike,
+    times: npt.ArrayLike | None,
     values: npt.ArrayLike,
     lo: npt.ArrayLike,
     hi: npt.ArrayLike,
@@ -207,7 +74,8 @@ def aggregate_windows(
     """Aggregates the values of each window.
 
     Args:
-      times: int64[n], microseconds, ascending within each window.
+      times: int64[n], microseconds, ascending within each window; read by ``slope`` and ``age``
+        alone.
       values: float64[n], none missing.
       lo: int64[m], where each window begins in ``times`` and ``values``.
       hi: int64[m], where it ends, excluded; ``hi <= lo`` is an empty window.
@@ -226,7 +94,7 @@ def aggregate_windows(
     unknown = [name for name in aggregates if name not in AGGREGATES]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no aggregate: expected one of {', '.join(AGGREGATES)}")
-    instants = np.asarray(times, np.int64)
+    instants = np.asarray([] if times is None else times, np.int64)
     numbers = np.asarray(values, np.float64)
     begin = np.asarray(lo, np.int64)
     end = np.asarray(hi, np.int64)

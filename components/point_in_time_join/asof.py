@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.ingest.windows import Ints, order_of, places
+from components.ingest.ordering import Ints, order_and_places, order_of
 
 
 def event_order(entity: Ints, time: Ints, known: Ints | None = None) -> Ints:
@@ -35,25 +35,19 @@ def as_of(
     Returns:
       int64[m]: indices of rows, -1 where there is none.
     """
-    by_event = event_order(row_entity, row_time, row_known)
-    keys = row_entity[by_event]
-    visible = row_time[by_event]
-    newest = np.arange(len(by_event))
+    if not len(row_entity):
+        return np.full(len(entity), -1, np.int64)
+    visible = row_time if row_known is None else np.maximum(row_time, row_known)
+    order, seen = order_and_places(row_entity, visible, entity, time)
     if row_known is not None:
-        visible = np.maximum(visible, row_known[by_event])
-        # Places ascend with the entity first, so a running maximum over all rows never brings a
+        by_event = event_order(row_entity, row_time, row_known)
+        rank = np.empty(len(by_event), np.int64)
+        rank[by_event] = np.arange(len(by_event))
+        # Ranks ascend with the entity first, so a running maximum over all rows never brings a
         # row of one entity to another.
-        by_sight = order_of(keys, visible)
-        keys, visible = keys[by_sight], visible[by_sight]
-        newest = np.maximum.accumulate(by_sight)
-    found = np.full(len(entity), -1, np.int64)
-    if not len(keys):
-        return found
-    (seen,) = places(keys, visible, entity, time)
-    some = np.flatnonzero((seen > 0) & (keys[seen - 1] == entity))
-    rows = by_event[newest[seen[some] - 1]]
+        order = by_event[np.maximum.accumulate(rank[order])]
+    rows = order[np.maximum(seen, 1) - 1]
+    matches = (seen > 0) & (row_entity[rows] == entity)
     if tolerance is not None:
-        fresh = time[some] - row_time[rows] <= tolerance
-        some, rows = some[fresh], rows[fresh]
-    found[some] = rows
-    return found
+        matches &= time - row_time[rows] <= tolerance
+    return np.where(matches, rows, -1)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from components.ingest.durations import format_duration
 from components.ingest.errors import DataError
+from components.ingest.threads import map_ahead
 from components.ingest.windows import Floats, Ints
 from components.point_in_time_join.asof import as_of
 from components.point_in_time_join.entities import check_same_type, encode_entities, is_text
@@ -22,6 +23,9 @@ from components.point_in_time_join.feeds import (
     usable_rows,
 )
 from components.point_in_time_join.settings import JoinSettings
+
+_MANY = 50_000
+"""So many rows take longer to gather than a thread to start; predictions ask for a few."""
 
 _TELLS_OF_ANY = ("count", "age")
 
@@ -121,7 +125,9 @@ def _latest(
     age = np.full(len(found), np.nan)
     age[~nothing] = time[~nothing] - rows.time[found[~nothing]]
     names = [name for name in rows.table.column_names if name not in feed.keys]
-    return [(name, rows.table[name].take(index)) for name in names], age
+    columns = [rows.table[name] for name in names]
+    spread = map_ahead if len(index) > _MANY else map
+    return list(zip(names, spread(lambda c: c.take(index), columns), strict=True)), age
 
 
 def _windowed(

@@ -26,8 +26,8 @@ class StagesProcess:
         environment = os.environ | {
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
             "PYTHONUNBUFFERED": "1",
-            # Beam parses its options again and again, and argparse asks how wide the terminal is for
-            # each of hundreds.
+            # Beam parses its options again and again, and argparse asks for each of hundreds how
+            # wide the terminal is.
             "COLUMNS": "80",
             "LINES": "24",
             # Stages that run at once share a GPU's memory.

@@ -21,14 +21,14 @@ from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
 from components.ingest.sensor.quarantine import QUARANTINE
 from components.ingest.sensor.reading import Parse, part_blocks
-from components.ingest.sensor.series import SeriesMaker
+from components.ingest.sensor.series_maker import SeriesMaker
 from components.ingest.sensor.tally import Tally, quality_report
 from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource
 from components.ingest.threads import map_ahead
 
-BUCKET_BYTES = 32 << 20
-"""About how much of the files a bucket of entities holds; what is worked on at a time."""
+BUCKET_BYTES = 8 << 20
+"""About how much of the files a bucket of entities holds: its columns stay in a core's cache."""
 
 _MOST_BUCKETS = 512
 """So many files are open at once: systems allow a process about a thousand."""
@@ -82,15 +82,14 @@ def sensor_windows(
     """Reads, cleans and windows a source.
 
     Readings up to ``source.lookback`` before ``begin`` are read, so that windows at ``begin`` are
-    whole. Sources larger than ``bucket_bytes`` go through temporary files. Blocks of files are
-    parsed, and buckets worked on, in as many threads as there are cores.
+    whole. Sources larger than ``bucket_bytes`` go through temporary files.
 
     Args:
       name: the source's name, for messages.
       source: its settings.
       begin: the earliest observation that features are for, microseconds.
       end: the latest; nothing that happened, or was received, later is used.
-      bucket_bytes: how much to work on at a time, on each core.
+      bucket_bytes: how much to work on at a time.
 
     Raises:
       DataError: if the files can't be found or read, or lack a column. That many readings are
@@ -100,13 +99,9 @@ def sensor_windows(
     tally = Tally()
     rejected: list[pa.Table] = []
     tables: dict[str, list[pa.Table]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        buckets = _buckets(job, folder, tally, rejected)
-        for counted, left_out, windows in map_ahead(functools.partial(_windows, job), buckets):
-            tally.add(counted)
-            rejected += left_out
-            for split, table in windows:
-                tables.setdefault(split, []).append(table)
+    for readings in _buckets(job, tally, rejected):
+        for split, table in bucket_windows(job, readings, tally, rejected.extend):
+            tables.setdefault(split, []).append(table)
     check_channels(name, source, job.seen, tally, job.files)
     order = [(source.entity, "ascending"), ("time", "ascending")]
     return SensorWindows(
@@ -238,27 +233,16 @@ def _clean(
     return tally, cleaner.take_rejected(), cleaned
 
 
-def _buckets(
-    job: SensorJob, folder: str, tally: Tally, rejected: list[pa.Table]
-) -> Iterator[Callable[[], pa.Table]]:
-    """How to read each bucket, once all readings are clean."""
+def _buckets(job: SensorJob, tally: Tally, rejected: list[pa.Table]) -> Iterator[pa.Table]:
     readings = clean_parts(job, job.parts, tally, rejected.extend)
     if job.buckets == 1:
-        table = pa.Table.from_batches(list(readings), schema=job.plan.schema)
-        yield lambda: table
+        yield pa.Table.from_batches(list(readings), schema=job.plan.schema)
         return
-    with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
-        for batch in readings:
-            writer.write(batch)
-    if not writer.files:
-        yield job.plan.schema.empty_table
-    for bucket in sorted(writer.files):
-        yield functools.partial(read_bucket, job.plan, [writer.files[bucket]])
-
-
-def _windows(
-    job: SensorJob, readings: Callable[[], pa.Table]
-) -> tuple[Tally, list[pa.Table], list[tuple[str, pa.Table]]]:
-    """A bucket's own tally, quarantine rows, and windows by split."""
-    tally, rejected = Tally(), list[pa.Table]()
-    return tally, rejected, list(bucket_windows(job, readings(), tally, rejected.extend))
+    with tempfile.TemporaryDirectory() as folder:
+        with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
+            for batch in readings:
+                writer.write(batch)
+        if not writer.files:
+            yield job.plan.schema.empty_table()
+        for bucket in sorted(writer.files):
+            yield read_bucket(job.plan, [writer.files[bucket]])

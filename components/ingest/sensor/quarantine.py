@@ -28,7 +28,7 @@ stands in ``value`` up to 500 characters, another rejected row with its columns 
 
 
 def rejected_rows(
-    file: str,
+    file: str | pa.Array,
     reason: str,
     lines: npt.NDArray[np.int64],
     readings: int,
@@ -37,12 +37,15 @@ def rejected_rows(
     time: pa.Array | None = None,
     value: pa.Array | None = None,
 ) -> pa.Table:
-    """Quarantine rows of one file and reason; columns of text, or None where nothing is known."""
+    """Quarantine rows of one reason.
+
+    The file is that of all or a column; other columns are text, or None where nothing is known.
+    """
     count = len(lines)
     nothing = pa.nulls(count, pa.string())
     return pa.table(
         [
-            repeat(file, count),
+            repeat(file, count) if isinstance(file, str) else file,
             pa.array(lines),
             repeat(reason, count),
             pa.array(np.full(count, readings, np.int32)),

@@ -1,302 +1,95 @@
-"""Readings of some entities as one series a channel: in order, without duplicates and stuck values.
-
-Everything here sees all readings of an entity at once: no entity may be spread over two calls.
-"""
+"""Readings of one channel, in order, and the moments that channels of a file share."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from components.ingest.sensor.plan import LINE_BITS, Plan
-from components.ingest.sensor.quarantine import as_text, rejected_rows, repeat
-from components.ingest.sensor.tally import Tally
+from components.ingest.ordering import bounds_of
+from components.ingest.sensor.plan import LINE_BITS
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-_FEW = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
-    """Readings of one channel, sorted by entity and time.
+class Moments:
+    """When readings were taken and where they stand, sorted by entity and time.
 
     Attributes:
-      key: int64[n], the entity's index among ``Readings.entities``.
-      time: int64[n], microseconds.
-      received: int64[n], or None if the source doesn't tell.
-      place: int64[n], file and line; see LINE_BITS.
-      value: float64[n].
+      key: int64[m], the entity's index among all.
+      time: int64[m], microseconds.
+      received: int64[m], or None if the source doesn't tell.
+      place: int64[m], file and line; see LINE_BITS.
     """
 
     key: Ints
     time: Ints
     received: Ints | None
     place: Ints
-    value: Floats
 
-    def __len__(self) -> int:
-        return len(self.key)
+    @functools.cached_property
+    def file(self) -> Ints:
+        """int64[m], the files' indices."""
+        return self.place >> LINE_BITS
 
-    def where(self, mask: Bools) -> "Series":
-        """Some of the readings."""
-        rows = np.flatnonzero(mask)
-        return Series(
-            self.key[rows],
-            self.time[rows],
-            None if self.received is None else self.received[rows],
-            self.place[rows],
-            self.value[rows],
-        )
+    @functools.cached_property
+    def bounds(self) -> Ints:
+        """int64[k + 1]: where each of the k entities that are there begins, and the end."""
+        return bounds_of(self.key)
 
 
-class SeriesMaker:
-    """Makes series of clean readings and counts what is left out.
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Readings of one channel, sorted by entity and time.
 
-    Args:
-      plan: the settings.
-      files: the source's files, by index.
-      tally: where everything is counted.
+    Channels of a wide file share their moments, and most have a reading at almost all of them.
 
     Attributes:
-      rejected: quarantine rows.
+      moments: m moments.
+      value: float64[n].
+      rows: int64[n], ascending, the readings' moments; None: one at each.
     """
 
-    def __init__(self, plan: Plan, files: list[str], tally: Tally) -> None:
-        self._plan = plan
-        self._files = files
-        self._tally = tally
-        self._entities: pa.Array = pa.nulls(0)
-        self.rejected: list[pa.Table] = []
+    moments: Moments
+    value: Floats
+    rows: Ints | None = None
 
-    def make(self, readings: pa.Table) -> tuple[pa.Array, dict[str, Series]]:
-        """Orders readings, takes out duplicates and stuck ones, and notes gaps.
+    def __len__(self) -> int:
+        return len(self.value)
 
-        Args:
-          readings: as ``Plan.schema`` says, in any order.
+    def at(self, index: Ints) -> Ints:
+        """The moments of some readings."""
+        return index if self.rows is None else self.rows[index]
 
-        Returns:
-          The entities, sorted (int64 or text), and by channel its series; those of a wide file
-          with the same readings share their arrays.
-        """
-        entities, key = _entity_keys(readings.column("entity"))
-        columns = {
-            name: readings.column(name).to_numpy()
-            for name in readings.schema.names
-            if name != "entity"
-        }
-        self._entities = entities
-        made = self._long(key, columns) if "value" in columns else self._wide(key, columns)
-        result = {}
-        for channel, series in made.items():
-            series = self._take_stuck(channel, series)
-            self._note(channel, series)
-            result[channel] = series
-        return entities, result
+    def of(self, column: Ints) -> Ints:
+        """What a column of the moments holds for the readings."""
+        return column if self.rows is None else column[self.rows]
 
-    def _wide(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
-        order = sort_order(key, columns["time"])
-        if order is not None:
-            key = key[order]
-            columns = {name: column[order] for name, column in columns.items()}
-        time, received, place = columns["time"], columns.get("received"), columns["place"]
-        repeated = _same_moment(key, time)
-        # Only rows with a twin are looked at for duplicates: few.
-        twins = np.flatnonzero(np.r_[False, repeated] | np.r_[repeated, False])
-        result = {}
-        for index, channel in enumerate(self._plan.source.channels):
-            series = Series(key, time, received, place, columns[str(index)])
-            kept = ~np.isnan(series.value)
-            kept[self._duplicates(channel, series, twins[kept[twins]])] = False
-            result[channel] = series if kept.all() else series.where(kept)
-        return result
+    def before(self, moments: Ints) -> Ints:
+        """How many readings come before moments, of which each may be the end."""
+        return moments if self.rows is None else np.searchsorted(self.rows, moments)
 
-    def _long(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
-        result = {}
-        for index, channel in enumerate(self._plan.source.channels):
-            rows = np.flatnonzero(columns["channel"] == index)
-            order = sort_order(key[rows], columns["time"][rows])
-            rows = rows if order is None else rows[order]
-            received = columns.get("received")
-            series = Series(
-                key[rows],
-                columns["time"][rows],
-                None if received is None else received[rows],
-                columns["place"][rows],
-                columns["value"][rows],
-            )
-            repeated = _same_moment(series.key, series.time)
-            twins = np.flatnonzero(np.r_[False, repeated] | np.r_[repeated, False])
-            surplus = self._duplicates(channel, series, twins)
-            if len(surplus):
-                kept = np.ones(len(series), bool)
-                kept[surplus] = False
-                series = series.where(kept)
-            result[channel] = series
-        return result
+    @functools.cached_property
+    def key(self) -> Ints:
+        """int64[n]: see Moments."""
+        return self.of(self.moments.key)
 
-    def _duplicates(self, channel: str, series: Series, rows: Ints) -> Ints:
-        """Finds, and rejects, all readings of a moment but the first, or last, to arrive.
+    @functools.cached_property
+    def time(self) -> Ints:
+        """int64[n]: see Moments."""
+        return self.of(self.moments.time)
 
-        Args:
-          channel: its name.
-          series: its readings.
-          rows: the readings to look at, in order.
+    @functools.cached_property
+    def spans(self) -> tuple[Ints, Ints, Ints]:
+        """int64[k] each: the entities with readings, the times of their first and last one."""
+        bounds = self.before(self.moments.bounds)
+        some = np.flatnonzero(np.diff(bounds))
+        owner = self.moments.key[self.moments.bounds[some]]
+        first, last = self.at(bounds[some]), self.at(bounds[some + 1] - 1)
+        return owner, self.moments.time[first], self.moments.time[last]
 
-        Returns:
-          The surplus ones.
-        """
-        same = _same_moment(series.key[rows], series.time[rows])
-        if not same.any():
-            return rows[:0]
-        group = np.cumsum(np.r_[True, ~same])
-        arrival = series.place if series.received is None else series.received
-        order = np.lexsort((series.place[rows], arrival[rows], group))
-        turn = np.r_[True, np.diff(group) != 0]
-        kept = turn if self._plan.source.keep == "first" else np.r_[turn[1:], True]
-        surplus = rows[order[~kept]]
-        mask = np.zeros(len(series), bool)
-        mask[surplus] = True
-        self._reject("duplicate", channel, series.where(mask))
-        return surplus
-
-    def _take_stuck(self, channel: str, series: Series) -> Series:
-        """Takes out readings whose value has been exactly the same for longer than ``stuck``.
-
-        Those of the first stretch stay: at their time nobody could have known.
-        """
-        limit = self._plan.source.channels[channel].stuck
-        if limit is None or len(series) < 2:
-            return series
-        changed = np.r_[True, (np.diff(series.key) != 0) | (series.value[1:] != series.value[:-1])]
-        began = series.time[np.flatnonzero(changed)][np.cumsum(changed) - 1]
-        stuck = series.time - began > limit
-        if not stuck.any():
-            return series
-        self._reject("stuck", channel, series.where(stuck))
-        return series.where(~stuck)
-
-    def _note(self, channel: str, series: Series) -> None:
-        counts = self._tally.channels[channel]
-        counts["used"] += len(series)
-        by_file = np.bincount(series.place >> LINE_BITS)
-        for index in np.flatnonzero(by_file).tolist():
-            self._tally.files[index]["used"] += int(by_file[index])
-        if not len(series):
-            return
-        self._tally.widen_range(channel, float(series.value.min()), float(series.value.max()))
-        self._tally.note_times(int(series.time.min()), int(series.time.max()), used=True)
-        limit = self._plan.source.max_gap
-        if limit is None:
-            return
-        length = np.diff(series.time)
-        gaps = np.flatnonzero((length > limit) & (np.diff(series.key) == 0))
-        if not len(gaps):
-            return
-        known = self._tally.gaps.get(channel, (0, 0))
-        longest = int(length[gaps].max())
-        self._tally.gaps[channel] = known[0] + len(gaps), max(known[1], longest)
-        worst = gaps[np.lexsort((series.time[gaps], -length[gaps]))][:10]
-        self._tally.note_gaps(
-            [
-                (
-                    int(length[g]),
-                    self._entities[int(series.key[g])].as_py(),
-                    channel,
-                    int(series.time[g]),
-                )
-                for g in worst.tolist()
-            ]
-        )
-
-    def _reject(self, reason: str, channel: str, series: Series) -> None:
-        self._tally.channels[channel][reason] += len(series)
-        index_of = series.place >> LINE_BITS
-        line = series.place & ((1 << LINE_BITS) - 1)
-        for index in np.unique(index_of).tolist():
-            mine = np.flatnonzero(index_of == index)
-            mine = mine[np.argsort(line[mine], kind="stable")]
-            picked = pa.array(series.key[mine])
-            self._tally.files[index][reason] += len(mine)
-            rows = rejected_rows(
-                self._files[index],
-                reason,
-                line[mine],
-                readings=1,
-                entity=as_text(self._entities.take(picked)),
-                channel=repeat(channel, len(mine)),
-                time=_instants(series.time[mine]),
-                value=pa.array(series.value[mine]).cast(pa.string()),
-            )
-            self.rejected.append(rows)
-            self._tally.note_examples(reason, rows.slice(0, _FEW).to_pylist())
-
-
-def sort_order(key: Ints, time: Ints) -> Ints | None:
-    """The order by key and time; readings of one moment stay in their order.
-
-    Args:
-      key: int64[n], 0 or above.
-      time: int64[n], microseconds.
-
-    Returns:
-      int64[n], or None if they are in order.
-    """
-    if len(key) < 2:
-        return None
-    step = np.diff(key)
-    if not (step < 0).any() and not ((np.diff(time) < 0) & (step == 0)).any():
-        return None
-    # Files are mostly in order of time: entities are brought together first (a radix sort for
-    # 16 bits), and what is left is nearly sorted, which the merge sort below makes use of.
-    if int(key.max()) < 1 << 16:
-        by_key = np.argsort(key.astype(np.uint16), kind="stable")
-    else:
-        by_key = np.argsort(key, kind="stable")
-    keys, times = key[by_key], time[by_key]
-    same = np.diff(keys) == 0
-    if not ((np.diff(times) < 0) & same).any():
-        return by_key
-    begin = int(time.min())
-    span = int(time.max()) - begin + 1
-    if (int(key.max()) + 1) * span < 1 << 62:
-        return by_key[np.argsort(keys * span + (times - begin), kind="stable")]
-    return np.lexsort((time, key))
-
-
-def _same_moment(key: Ints, time: Ints) -> Bools:
-    return (time[1:] == time[:-1]) & (key[1:] == key[:-1])
-
-
-def _entity_keys(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
-    """The distinct entities, sorted, and each row's index among them."""
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-        entities = column.chunk(0).dictionary if column.num_chunks else pa.array([], pa.string())
-        pieces = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in column.chunks]
-        codes = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
-        # A dictionary may name entities whose readings went elsewhere.
-        used = np.flatnonzero(np.bincount(codes, minlength=len(entities)))
-        entities = entities.take(pa.array(used))
-        rank = np.empty(int(used.max(initial=-1)) + 1, np.int64)
-        order = np.argsort(np.array(entities.to_pylist(), dtype=object), kind="stable")
-        rank[used[order]] = np.arange(len(used))
-        return entities.take(pa.array(order)), rank[codes]
-    numbers = column.to_numpy()
-    lowest, highest = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
-    if highest - lowest < 1 << 20:
-        present = np.zeros(highest - lowest + 1, bool)
-        present[numbers - lowest] = True
-        rank = np.cumsum(present) - 1
-        return pa.array(np.flatnonzero(present) + lowest), rank[numbers - lowest]
-    distinct, key = np.unique(numbers, return_inverse=True)
-    return pa.array(distinct), key.astype(np.int64)
-
-
-def _instants(time: Ints) -> pa.Array:
-    moments = pa.array(time, pa.timestamp("us"))
-    return pc.strftime(moments, format="%Y-%m-%dT%H:%M:%SZ")
+    def take(self, index: Ints) -> "Series":
+        """Some of the readings, in order."""
+        return Series(self.moments, self.value[index], self.at(index))

@@ -53,7 +53,7 @@ def window_tables(
       plan: the settings; windows end at ``plan.end`` at the latest.
       begin: the earliest end of a window, microseconds.
       entities: the entities that series' keys count.
-      series: by channel; see sensor_series.
+      series: by channel; see Series.
 
     Yields:
       By split its name and table: the entity, ``time`` (a window's end) and ``known_at`` (when
@@ -71,6 +71,7 @@ def window_tables(
         stay = max([window.size for window in windows] + [source.fill or 0])
         key, ends = window_grid(channels, len(entities), step, stay, begin, plan.end)
         known = ends.copy()
+        late = {name: _late(readings, step) for name, readings in channels.items()}
         features: dict[str, Floats] = {}
         ranges: dict[tuple[int, int], tuple[Ints, Ints]] = {}
         for window in windows:
@@ -79,17 +80,19 @@ def window_tables(
                 if not aggregates:
                     continue
                 # Channels read at the same moments fall into windows alike.
-                alike = (id(readings.time), window.size)
+                moments = readings.moments
+                alike = (id(moments), window.size)
                 if alike not in ranges:
-                    ranges[alike] = window_ranges(
-                        readings.key, readings.time, key, ends, window.size
-                    )
-                    _delay(known, readings, *ranges[alike], ends, step)
-                lo, hi = ranges[alike]
+                    ranges[alike] = window_ranges(moments.key, moments.time, key, ends, window.size)
+                lo, hi = map(readings.before, ranges[alike])
+                received = late[channel]
+                if received is not None:
+                    _delay(known, received, lo, hi, ends)
                 columns = _aggregate(source, channel, window, readings, lo, hi, ends)
                 filled = _fill(source.fill, readings, columns, lo, hi, key, ends)
-                if readings.received is not None:
-                    known[filled] = np.maximum(known[filled], readings.received[hi[filled] - 1])
+                if moments.received is not None:
+                    last = moments.received[readings.at(hi[filled] - 1)]
+                    known[filled] = np.maximum(known[filled], last)
                 size = format_duration(window.size)
                 for aggregate in aggregates:
                     features[f"{channel}_{aggregate}_{size}"] = columns[aggregate]
@@ -117,16 +120,10 @@ def window_grid(
     """
     first = np.full(entities, np.iinfo(np.int64).max)
     last = np.full(entities, np.iinfo(np.int64).min)
-    seen: set[int] = set()
     for readings in channels.values():
-        if not len(readings) or id(readings.time) in seen:
-            continue
-        seen.add(id(readings.time))
-        starts = np.flatnonzero(np.r_[True, np.diff(readings.key) != 0])
-        stops = np.r_[starts[1:], len(readings)] - 1
-        owner = readings.key[starts]
-        first[owner] = np.minimum(first[owner], readings.time[starts])
-        last[owner] = np.maximum(last[owner], readings.time[stops])
+        owner, begins, stops = readings.spans
+        first[owner] = np.minimum(first[owner], begins)
+        last[owner] = np.maximum(last[owner], stops)
     present = np.flatnonzero(last >= first)
     low = -(-np.maximum(first[present], begin) // step)
     high = np.minimum((last[present] + stay) // step, end // step)
@@ -147,9 +144,8 @@ def _aggregate(
 ) -> dict[str, Floats]:
     aggregates = window.aggregates(channel)
     plain = [name for name in aggregates if name != "missing"]
-    columns: dict[str, Floats] = aggregate_windows(
-        readings.time, readings.value, lo, hi, ends, plain
-    )
+    times = readings.time if {"age", "slope"} & set(plain) else None
+    columns: dict[str, Floats] = aggregate_windows(times, readings.value, lo, hi, ends, plain)
     if "missing" in aggregates:
         interval = source.channels[channel].interval or source.interval
         assert interval is not None
@@ -174,10 +170,11 @@ def _fill(
     if fill is None or not repeated or not len(empty) or not len(readings):
         return np.zeros(0, np.int64)
     before = np.maximum(hi[empty] - 1, 0)
+    moment = readings.at(before)
     fresh = (
         (hi[empty] > 0)
-        & (readings.key[before] == key[empty])
-        & (ends[empty] - readings.time[before] <= fill)
+        & (readings.moments.key[moment] == key[empty])
+        & (ends[empty] - readings.moments.time[moment] <= fill)
     )
     filled = empty[fresh]
     for name in repeated:
@@ -185,17 +182,20 @@ def _fill(
     return filled
 
 
-def _delay(known: Ints, readings: Series, lo: Ints, hi: Ints, ends: Ints, step: int) -> None:
-    """Raises ``known`` to the latest receipt among each window's readings."""
-    received = readings.received
-    if received is None:
-        return
-    # Receipt before the next end on the grid, as of most readings, delays no window.
+def _late(readings: Series, step: int) -> Floats | None:
+    """When readings were received, float64[n]; None if that delays no window."""
+    if readings.moments.received is None:
+        return None
+    received = readings.of(readings.moments.received)
+    # Receipt before the next end on the grid, as of most readings, delays none.
     if (received <= -(-readings.time // step) * step).all():
-        return
-    full = np.flatnonzero(hi > lo)
+        return None
     # Microseconds are exact in float64 until the year 2255.
-    latest = aggregate_windows(
-        readings.time, received.astype(np.float64), lo[full], hi[full], ends[full], ["max"]
-    )["max"]
+    return received.astype(np.float64)
+
+
+def _delay(known: Ints, received: Floats, lo: Ints, hi: Ints, ends: Ints) -> None:
+    """Raises ``known`` to the latest receipt among each window's readings."""
+    full = np.flatnonzero(hi > lo)
+    latest = aggregate_windows(None, received, lo[full], hi[full], ends[full], ["max"])["max"]
     known[full] = np.maximum(known[full], latest.astype(np.int64))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from components.ingest.errors import DataError
+from components.ingest.patience import answered
 from components.ingest.source import RowSource
 from components.ingest.spans.days import DAY, stretches, times_of, write_day
 from components.ingest.spans.reading import STRETCH
@@ -110,10 +111,12 @@ def look(
       DataError: if the source does not answer.
     """
     assert source.incremental is not None
-    told = source.day_watermarks(name, [times_of(range(day, day + 1)) for day in days])
+    each = [times_of(range(day, day + 1)) for day in days]
+    told = answered(name, source, lambda: source.day_watermarks(name, each))
     seen = min(as_of, time.time_ns() // 1000)
     late = (source.incremental.late or 0) + horizon
-    return Due(days, dict(zip(days, told or (), strict=False)), late, seen, anew)
+    watermarks = {} if told is None else dict(zip(days, told, strict=True))
+    return Due(days, watermarks, late, seen, anew)
 
 
 def _agree(held: dict[str, str], newest: dict[str, str]) -> bool:
