@@ -143,8 +143,12 @@ class ObservedDagRunner(local_dag_runner.LocalDagRunner):
 
             return Fork(name, work) if self._forks else work(None)
 
+        run = {name: node for name, node in nodes.items() if name not in skipped}
+        snapshot = frozenset(
+            name for name, node in run.items() if node.execution_options.run.perform_snapshot
+        )
         failed = Schedule(
-            [self._task(node) for name, node in nodes.items() if name not in skipped],
+            [self._task(node, snapshot) for node in run.values()],
             start,
             self._observer.observe,
             self._observer.progress,
@@ -154,16 +158,19 @@ class ObservedDagRunner(local_dag_runner.LocalDagRunner):
         if failed is not None:
             raise StageError(failed)
 
-    def _task(self, node: pipeline_pb2.PipelineNode) -> Task:
+    def _task(self, node: pipeline_pb2.PipelineNode, snapshot: frozenset[str]) -> Task:
+        # One stage of a partial run takes over what an earlier run made, before others look for it.
+        first = snapshot if node.execution_options.run.depends_on_snapshot else frozenset()
+        first -= {node.node_info.id}
         name = node.node_info.id
-        after = frozenset(node.upstream_nodes)
+        after = frozenset(node.upstream_nodes) | first
         inputs = after
         if name in self._ahead:
             inputs = frozenset(
                 channel.producer_node_query.id
                 for given in node.inputs.inputs.values()
                 for channel in given.channels
-            )
+            ).union(first)
         return Task(name, inputs, after)
 
     def _run_node(

@@ -93,9 +93,9 @@ def test_anomaly_stops_the_run(small: Project, settings: dict) -> None:
     assert "mend:" in printed
     record = small.runs[-1]
     assert record["nodes"]["AnomalyGate"] == "failed"
-    assert {record["nodes"][node] for node in ("Transform", "Trainer", "VersionPusher")} == {
-        "waiting"
-    }
+    # Where there is a processor for it, Transform worked ahead of the gate, for nothing.
+    assert record["nodes"]["Transform"] in ("stopped", "waiting")
+    assert {record["nodes"][node] for node in ("Trainer", "VersionPusher")} == {"waiting"}
     assert small.versions() == []
     page = (record["folder"] / "report.html").read_text()
     assert "Stopped: the data is not what the model expects" in page
