@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 BENCHMARKS = {
-    "sql_ingest": ["--rows", "50000", "--memory-rows", "50000", "100000"],
+    "sql_ingest": ["--rows=50000", "--slow-rows=5000", "--memory-rows=50000", "--rounds=1"],
+    "incremental": ["--rows", "50000"],
     "sensor_windows": ["--readings", "300000", "--rounds", "1"],
     "join": ["--rows", "200000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],

@@ -1,83 +1,49 @@
-"""Measures SqlExampleGen against TFX's CsvExampleGen on the same rows, and its memory by size.
+"""Measures SqlExampleGen against its rivals and the floor on the same rows; its memory by size.
 
-Each measurement is a process of its own, so that its peak memory is its own; both executors are
-called the same way, on Beam's FnApiRunner in one process, and timed without TFX's import. The rows
-stand in a SQLite file for one and in a CSV file for the other; both write one split of gzipped
-tf.Examples.
+Each measurement is a process of its own, so that its peak memory is its own; rivals take turns. All
+executors are called the same way, on Beam's FnApiRunner, and timed without TFX's import: wall time,
+and CPU time of the process and its children, which tells more on a machine that is shared. Who the
+rivals are stands in ``sql_rivals.py``. The slow ones get fewer rows, and SqlExampleGen as few
+beside them.
 
-Run ``python -m benchmarks.sql_ingest``; ``--rows 100000 --memory-rows 100000 500000`` for a quick
-look. Results go to ``benchmarks/results/sql_ingest.json`` and ``.md``.
+Run ``python -m benchmarks.sql_ingest``; ``--rows 100000 --slow-rows 20000 --memory-rows 100000
+500000`` for a quick look. Results go to ``benchmarks/results/sql_ingest.json`` and ``.md``.
 """
 
 import argparse
-import csv
-import datetime
+import gzip
 import json
 import os
 import resource
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import report
+from benchmarks.sql_rivals import FLOORS, RIVALS
+from benchmarks.sql_rows import make_csv, make_sqlite
+from components.ingest import examples, sql
+from components.ingest.examples import split_files
+from components.ingest.plan import FAR_FUTURE
+from components.ingest.sources import SqlSource
+from components.ingest.tfrecord import read_records
 
-COLUMNS = {
-    "machine_id": "INTEGER",
-    "observed_at": "TEXT",
-    "temperature": "REAL",
-    "vibration": "REAL",
-    "pressure": "REAL",
-    "speed": "REAL",
-    "model": "TEXT",
-    "error": "TEXT",
-}
-_START = datetime.datetime(2020, 1, 1)
-_CHUNK = 100_000
 _WORKERS = 2
-
-
-def rows_of(count: int, seed: int = 1) -> Iterator[list[tuple[Any, ...]]]:
-    """Yields rows in chunks; hourly observations of a hundred machines."""
-    random = np.random.default_rng(seed)
-    for begin in range(0, count, _CHUNK):
-        index = np.arange(begin, min(begin + _CHUNK, count))
-        hours = np.datetime64(_START, "s") + (index // 100).astype("timedelta64[h]")
-        yield list(
-            zip(
-                (index % 100).tolist(),
-                [text.replace("T", " ") for text in np.datetime_as_string(hours).tolist()],
-                *(random.normal(size=len(index)).round(4).tolist() for _ in range(4)),
-                [f"model{i % 4}" for i in index.tolist()],
-                [f"error{i % 7}" for i in index.tolist()],
-                strict=True,
-            )
-        )
-
-
-def make_sqlite(path: Path, count: int) -> None:
-    connection = sqlite3.connect(path)
-    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-    connection.execute(f"CREATE TABLE observations ({columns})")
-    marks = ", ".join("?" * len(COLUMNS))
-    for chunk in rows_of(count):
-        connection.executemany(f"INSERT INTO observations VALUES ({marks})", chunk)
-    connection.commit()
-    connection.close()
-
-
-def make_csv(path: Path, count: int) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for chunk in rows_of(count):
-            writer.writerows(chunk)
+_RECORDS = "records.gz"
+_TIMES = ("seconds", "cpu_seconds")
+_NAMES = {
+    "sql": "SqlExampleGen, SQLite",
+    "csv": "TFX's CsvExampleGen",
+    "pandas": "pandas.read_sql, to_csv, CsvExampleGen",
+    "presto": "TFX's PrestoExampleGen, its client reading SQLite",
+    "floor": "the floor (ADBC, CRC-32C, ISA-L)",
+    "floor_tf": "the floor with TensorFlow's writer",
+}
 
 
 def beam_arguments(workers: int) -> list[Any]:
@@ -91,34 +57,45 @@ def beam_arguments(workers: int) -> list[Any]:
     ]
 
 
-def run_sql(database: str, output: str, workers: int) -> float:
-    """Seconds of SqlExampleGen's executor."""
-    from tfx.types import standard_artifacts
-
-    from components.ingest.artifacts import QualityReport
-    from components.ingest.sources import SqlSource
-    from components.sql_example_gen.executor import Executor
-
-    source = SqlSource.model_validate(
+def source_of(folder: Path, workers: int = 1) -> SqlSource:
+    """The source that is read."""
+    return SqlSource.model_validate(
         {
             "kind": "sql",
-            "url": f"sqlite:///{database}",
+            "url": f"sqlite:///{folder / 'plant.db'}",
             "query": "SELECT * FROM observations WHERE observed_at >= :begin",
             "entity": "machine_id",
             "time": "observed_at",
             "partitions": {"column": "machine_id", "count": workers} if workers > 1 else None,
         }
     )
-    examples, report = standard_artifacts.Examples(), QualityReport()
-    examples.uri, report.uri = f"{output}/examples", f"{output}/report"
+
+
+def make_records(folder: Path) -> None:
+    """Writes the rows' records, which the floors write once more."""
+    with examples.ShardWriter(str(folder / _RECORDS)) as writer:
+        times = sql.Times(0, FAR_FUTURE, FAR_FUTURE)
+        for batch in sql.read_source("observations", source_of(folder), times):
+            writer.write(batch)
+
+
+def run_sql(folder: Path, output: str, workers: int) -> float:
+    """Seconds of SqlExampleGen's executor."""
+    from tfx.types import standard_artifacts
+
+    from components.ingest.artifacts import QualityReport
+    from components.sql_example_gen.executor import Executor
+
+    written, told = standard_artifacts.Examples(), QualityReport()
+    written.uri, told.uri = f"{output}/examples", f"{output}/report"
     executor = Executor(Executor.Context(beam_pipeline_args=beam_arguments(workers)))
     begun = time.perf_counter()
     executor.Do(
         {},
-        {"examples": [examples], "report": [report]},
+        {"examples": [written], "report": [told]},
         {
             "name": "observations",
-            "source": source.model_dump_json(),
+            "source": source_of(folder, workers).model_dump_json(),
             "as_of": "2030-01-01",
             "split": '{"by": "time", "train": "3650d", "eval": "14d"}',
             "horizon": "0s",
@@ -128,47 +105,15 @@ def run_sql(database: str, output: str, workers: int) -> float:
     return time.perf_counter() - begun
 
 
-def run_csv(folder: str, output: str, workers: int) -> float:
-    """Seconds of CsvExampleGen's executor."""
-    from google.protobuf import json_format
-    from tfx.components.example_gen.csv_example_gen.executor import Executor
-    from tfx.proto import example_gen_pb2
-    from tfx.types import standard_artifacts
-
-    def as_json(message: Any) -> str:
-        return json_format.MessageToJson(message, preserving_proto_field_name=True)
-
-    read = example_gen_pb2.Input(splits=[example_gen_pb2.Input.Split(name="all", pattern="*.csv")])
-    examples = standard_artifacts.Examples()
-    examples.uri = f"{output}/examples"
-    executor = Executor(Executor.Context(beam_pipeline_args=beam_arguments(workers)))
-    begun = time.perf_counter()
-    executor.Do(
-        {},
-        {"examples": [examples]},
-        {
-            "input_base": folder,
-            "input_config": as_json(read),
-            "output_config": as_json(example_gen_pb2.Output()),
-            "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
-            "output_file_format": example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-        },
-    )
-    return time.perf_counter() - begun
-
-
 def count_examples(output: str) -> int:
-    from components.ingest.examples import split_files
-    from components.ingest.tfrecord import read_records
-
     return sum(1 for _ in read_records(split_files(f"{output}/examples", "all")))
 
 
-def measure(what: str, data: Path, rows: int, workers: int = 1) -> dict[str, Any]:
+def measure(what: str, folder: Path, rows: int, workers: int = 1) -> dict[str, Any]:
     """Runs one measurement in a process of its own."""
-    with tempfile.TemporaryDirectory(dir=data.parent) as output:
+    with tempfile.TemporaryDirectory(dir=folder) as output:
         command = [sys.executable, "-m", "benchmarks.sql_ingest", "--measure", what]
-        command += [str(data), output, str(workers)]
+        command += [str(folder), output, str(workers)]
         environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert process.stdout is not None
@@ -186,90 +131,132 @@ def measure(what: str, data: Path, rows: int, workers: int = 1) -> dict[str, Any
         "rows": rows,
         "workers": workers,
         "seconds": round(told["seconds"], 2),
+        "cpu_seconds": round(told["cpu_seconds"], 2),
         "rows_per_second": round(rows / told["seconds"]),
         "peak_mb": round(used.ru_maxrss / 1024),
         "imported_mb": round(told["imported_kb"] / 1024),
     }
 
 
-def measure_here(what: str, data: str, output: str, workers: int) -> None:
+def measure_here(what: str, folder: Path, output: str, workers: int) -> None:
     """The measuring process's own part: prints seconds and memory as JSON."""
     import tfx.components  # noqa: F401
 
+    records: Any = None
+    if what == "floor":
+        records = gzip.decompress((folder / _RECORDS).read_bytes())
+    elif what == "floor_tf":
+        records = list(read_records([str(folder / _RECORDS)]))
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = (run_sql if what == "sql" else run_csv)(data, output, workers)
-    print(json.dumps({"seconds": seconds, "imported_kb": imported}))
+    begun = _cpu_seconds()
+    if what == "sql":
+        seconds = run_sql(folder, output, workers)
+    elif what in FLOORS:
+        seconds = FLOORS[what](folder, output, records)
+    else:
+        seconds = RIVALS[what](folder, output, beam_arguments(workers))
+    used = _cpu_seconds() - begun
+    print(json.dumps({"seconds": seconds, "cpu_seconds": used, "imported_kb": imported}))
 
 
-def compare(rows: int, memory_rows: list[int], repeats: int) -> dict[str, Any]:
-    """All measurements; the two rivals take turns."""
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        sizes = sorted({rows, *memory_rows})
-        for size in sizes:
-            (root / str(size)).mkdir()
-            make_sqlite(root / str(size) / "plant.db", size)
-        make_csv(root / str(rows) / "plant.csv", rows)
-        for _ in range(repeats):
-            runs.append(measure("sql", root / str(rows) / "plant.db", rows))
-            runs.append(measure("csv", root / str(rows), rows))
-        runs.append(measure("sql", root / str(rows) / "plant.db", rows, _WORKERS))
-        memory = [measure("sql", root / str(size) / "plant.db", size) for size in memory_rows]
-    speed = {
-        what: float(
-            np.median(
-                [r["rows_per_second"] for r in runs if (r["what"], r["workers"]) == (what, 1)]
-            )
-        )
-        for what in ("sql", "csv")
-    }
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
+
+
+def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> dict[str, Any]:
+    """All measurements."""
+    with tempfile.TemporaryDirectory() as root:
+        folders = {size: Path(root, str(size)) for size in {rows, slow_rows, *memory_rows}}
+        for size, folder in folders.items():
+            folder.mkdir()
+            make_sqlite(folder / "plant.db", size)
+        make_csv(folders[slow_rows] / "plant.csv", slow_rows)
+        make_records(folders[rows])
+        fast = [
+            measure(what, folders[rows], rows, workers)
+            for _ in range(rounds)
+            for what, workers in (("sql", 1), ("sql", _WORKERS), ("floor", 1), ("floor_tf", 1))
+        ]
+        slow = [measure(what, folders[slow_rows], slow_rows) for what in ("sql", *RIVALS)]
+        memory = [measure("sql", folders[size], size) for size in memory_rows]
     return {
         "machine": report.machine(),
-        "speed": runs,
-        "times_faster": round(speed["sql"] / speed["csv"], 1),
+        "slow": slow,
+        "times_faster": {r["what"]: _times(r, slow[0]) for r in slow[1:]},
+        "fast": fast,
+        "share_of_floor": {
+            floor: {n: _times(_median(fast, floor), _median(fast, "sql", n)) for n in (1, _WORKERS)}
+            for floor in FLOORS
+        },
         "memory": memory,
         "memory_growth": round(memory[-1]["peak_mb"] / memory[0]["peak_mb"], 3),
     }
 
 
+def _median(runs: list[dict[str, Any]], what: str, workers: int = 1) -> dict[str, float]:
+    of = [run for run in runs if (run["what"], run["workers"]) == (what, workers)]
+    return {key: float(np.median([run[key] for run in of])) for key in _TIMES}
+
+
+def _times(these: dict[str, Any], those: dict[str, Any]) -> dict[str, float]:
+    """How many times as long these took as those did."""
+    return {key: round(these[key] / those[key], 2) for key in _TIMES}
+
+
 def as_markdown(results: dict[str, Any]) -> str:
-    names = {"sql": "SqlExampleGen, SQLite", "csv": "TFX CsvExampleGen"}
+    """The results as tables and sentences."""
     lines = [
-        "| what | rows | processes | seconds | rows/s | peak MB | of it imports |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| what | rows | workers | seconds | CPU s | rows/s | peak MB | of it before |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {names[r['what']]} | {r['rows']:,} | {r['workers']} | {r['seconds']} "
-        f"| {r['rows_per_second']:,} | {r['peak_mb']} | {r['imported_mb']} |"
-        for r in [*results["speed"], *results["memory"]]
+        f"| {_NAMES[r['what']]} | {r['rows']:,} | {r['workers']} | {r['seconds']} "
+        f"| {r['cpu_seconds']} | {r['rows_per_second']:,} | {r['peak_mb']} | {r['imported_mb']} |"
+        for r in [*results["slow"], *results["fast"], *results["memory"]]
+    ]
+    lines.append("")
+    lines += [
+        f"- SqlExampleGen is {times['seconds']} times as fast as {_NAMES[what]} "
+        f"(by CPU time {times['cpu_seconds']} times)."
+        for what, times in results["times_faster"].items()
+    ]
+    lines += [
+        f"- It reaches {share['seconds']:.0%} of the speed of {_NAMES[floor]} with {workers} "
+        f"worker(s) (by CPU time {share['cpu_seconds']:.0%})."
+        for floor, shares in results["share_of_floor"].items()
+        for workers, share in shares.items()
     ]
     first, last = results["memory"][0], results["memory"][-1]
     lines += [
+        f"- Its peak memory at {last['rows']:,} rows is {results['memory_growth']} times that at "
+        f"{first['rows']:,}.",
         "",
-        f"SqlExampleGen is {results['times_faster']} times as fast in one process. Its peak memory "
-        f"at {last['rows']:,} rows is {results['memory_growth']} times that at {first['rows']:,}.",
         f"{results['machine']['cores']} cores, {results['machine']['platform']}, "
-        f"Python {results['machine']['python']}. Seconds are the executor's, without imports.",
+        f"Python {results['machine']['python']}. Times are the executor's, without imports; CPU "
+        "time is that of its workers, too.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows to compare speed on")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows to compare with the floor on"
+    )
     parser.add_argument(
         "--memory-rows", type=int, nargs="+", default=[1_000_000, 5_000_000], help="rows for memory"
     )
-    parser.add_argument("--repeats", type=int, default=1, help="turns of the two rivals")
+    parser.add_argument("--slow-rows", type=int, default=200_000, help="rows for slow rivals")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of the fast ones")
     parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         what, data, output, workers = options.measure
-        measure_here(what, data, output, int(workers))
+        measure_here(what, Path(data), output, int(workers))
         return
-    results = compare(options.rows, options.memory_rows, options.repeats)
+    results = compare(options.rows, options.slow_rows, options.memory_rows, options.rounds)
     report.write(options.output, "sql_ingest", results, as_markdown(results))
 
 

@@ -140,7 +140,7 @@ def _days(
             yield list(read_stretches(name, source, store, [stretch], *told)), len(wanted)
     finally:
         if replaced:
-            store.renew()
+            store.shelf.renew()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from components.ingest.kinds import AnySource
 from components.ingest.plan import FAR_FUTURE, Times
 from components.ingest.source import RowSource
 from components.ingest.sources import SensorSource
+from components.ingest.spans.days import DAY, times_of
 from components.ingest.split import DataWindow, EntitySplit, data_window
 from pipeline.settings import Settings, SettingsError, load_settings
 from pipeline.settings.features import expand, near
@@ -173,6 +174,9 @@ def _look(settings: Settings, name: str, source: AnySource, window: DataWindow |
             times = Times(begin, window.end, window.as_of)
         first = source.preview(name, times, ROWS)
         columns = {c: (k, _first_value(first.table, c, k)) for c, k in first.types.items()}
+        if source.incremental is not None:
+            newest = times.end // DAY
+            source.day_watermarks(name, [times_of(range(newest - 1, newest))])
         if spine:
             _needs(name, "label.name", settings.label.name, columns)
         for index, event_window in enumerate(source.windows):

@@ -83,7 +83,8 @@ def latest_artifact(database: pathlib.Path, node: str, key: str) -> pathlib.Path
             executions += [
                 e for e in store.get_executions_by_context(context.id) if e.last_known_state in good
             ]
-    for execution in sorted(executions, key=lambda e: e.create_time_since_epoch, reverse=True):
+    # Ids grow; the times are those of a clock that may have been set back.
+    for execution in sorted(executions, key=lambda e: e.id, reverse=True):
         for output in outputs(store, execution.id):
             if output.key == key and output.uri.exists():
                 return output.uri

@@ -20,53 +20,37 @@ class MariaDb:
 
     Attributes:
       password: the user's.
+      port: where it listens, on 127.0.0.1.
       url: for SQLAlchemy; it holds the password.
     """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mdb", ignore_cleanup_errors=True)
-        self._port = free_port()
+        self.port = free_port()
         self.password = f"secret{secrets.token_hex(6)}"
 
     @property
     def url(self) -> str:
         """The database's URL."""
-        return f"mysql://{USER}:{self.password}@127.0.0.1:{self._port}/{DATABASE}"
+        return f"mysql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def __enter__(self) -> "MariaDb":
         folder = Path(self._folder.name)
         data = folder / "data"
-        user = getpass.getuser()
         subprocess.run(
             [
                 program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={data}",
-                f"--user={user}",
+                f"--user={getpass.getuser()}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
             ],
             check=True,
             capture_output=True,
         )
-        self._log = (folder / "log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                program("mariadbd"),
-                "--no-defaults",
-                f"--datadir={data}",
-                f"--user={user}",
-                f"--port={self._port}",
-                "--bind-address=127.0.0.1",
-                f"--socket={folder}/socket",
-                f"--pid-file={folder}/pid",
-                "--innodb-flush-log-at-trx-commit=0",
-            ],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
         try:
-            wait_until(self._answers, 60)
+            self.start()
             zones = subprocess.run(
                 [program("mariadb-tzinfo-to-sql"), "/usr/share/zoneinfo"],
                 check=True,
@@ -91,8 +75,37 @@ class MariaDb:
             self._process.wait(20)
         self._process.kill()
         self._process.wait()
-        self._log.close()
         self._folder.cleanup()
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers."""
+        folder = self._folder.name
+        with Path(folder, "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    program("mariadbd"),
+                    "--no-defaults",
+                    f"--datadir={folder}/data",
+                    f"--user={getpass.getuser()}",
+                    f"--port={self.port}",
+                    "--bind-address=127.0.0.1",
+                    f"--socket={folder}/socket",
+                    f"--pid-file={folder}/pid",
+                    "--innodb-flush-log-at-trx-commit=0",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._answers, 60)
+
+    def kill(self) -> None:
+        """Ends the server as a crash does; its data stays."""
+        self._process.kill()
+        self._process.wait()
+
+    def end_sessions(self) -> None:
+        """Ends the user's sessions, as an administrator does."""
+        self.sql(f"KILL USER {USER}")
 
     def sql(self, *statements: str) -> None:
         """Runs statements as the superuser."""
@@ -120,4 +133,4 @@ class MariaDb:
             log = (Path(self._folder.name) / "log").read_text()
             raise RuntimeError(f"mariadbd stopped: {log[-2000:]}")
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0

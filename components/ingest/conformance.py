@@ -69,6 +69,14 @@ class SourceConformance:
         assert len(parts) > 1
         assert _sorted(row for part in parts for row in part) == _sorted(subject.rows)
 
+    def test_a_stretch_is_what_its_halves_are(self, subject: Subject) -> None:
+        """Days are read by themselves where ``incremental`` asks for it."""
+        times, middle = subject.times, (subject.times.begin + subject.times.end) // 2
+        halves = (Times(times.begin, middle, middle), Times(middle, times.end, times.end))
+        read = [[r for part in _parts(subject.source, half) for r in part] for half in halves]
+        assert all(read)
+        assert _sorted(read[0] + read[1]) == _sorted(subject.rows)
+
     def test_types_are_settled_once(self, subject: Subject) -> None:
         """Each batch has the plan's columns, and no more rows than ``batch_rows``."""
         source, times = subject.source, subject.times

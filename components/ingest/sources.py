@@ -22,7 +22,7 @@ from components.ingest.source import (
     Variable,
     check_zone,
 )
-from components.ingest.spans.settings import SqlIncremental
+from components.ingest.spans.settings import Kept, SqlIncremental
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -271,6 +271,7 @@ class SensorSource(Source):
     max_rejected: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.05
     keep: Literal["first", "last"] = "first"
     batch_rows: Annotated[int, pydantic.Field(ge=1, le=10_000_000)] = 200_000
+    incremental: Kept | None = None
 
     @property
     def paths(self) -> list[str]:

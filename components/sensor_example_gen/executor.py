@@ -1,6 +1,7 @@
 """Runs sensor_features on Beam: portions of files side by side, then buckets of entities."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -11,7 +12,8 @@ from tfx.types import artifact_utils
 
 from components.ingest.examples import fill_examples_artifact
 from components.ingest.sensor.buckets import WholeFile
-from components.ingest.sensor.features import portions, prepare
+from components.ingest.sensor.features import SensorJob, portions, prepare
+from components.ingest.sensor.kept import KeptPart, KeptReadings, name_of
 from components.ingest.sensor.preview import check_channels
 from components.ingest.sensor.tally import Tally, check_tally, quality_report
 from components.ingest.sensor.windows import window_splits
@@ -53,12 +55,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         job = prepare(name, source, window.begin, window.end)
         pieces = portions(job)
+        store = KeptReadings(job.plan) if source.incremental else None
+        kept = store.load(job.plan, job.parts) if store else {}
         work = f"{quarantine}/{_WORK}"
         with self._make_beam_pipeline() as pipeline:
             cleaned = (
                 pipeline
                 | "Portions" >> beam.Create(list(enumerate(pieces)), reshuffle=len(pieces) > 1)
-                | "Clean" >> beam.ParDo(CleanPortion(job, work, quarantine))
+                | "Clean" >> beam.ParDo(CleanPortion(job, work, quarantine, store, kept))
             )
             # Each bucket has an element, so that also one without readings writes its shards.
             every = pipeline | "Buckets" >> beam.Create([(b, "") for b in range(job.buckets)])
@@ -75,7 +79,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.rmtree(work)
         with WholeFile(f"{report}/{REPORT}") as file:
             content = quality_report(tally, job.files, job.clocks, job.seen.lacking)
+            if store is not None:
+                content["spans"] = spans = _spans(job, kept)
+                content["summary"] += f", {spans['read']} of {len(job.files)} files read"
             file.write(json.dumps(content, indent=2, ensure_ascii=False).encode())
         check_channels(name, source, job.seen, tally, job.files)
         check_tally(name, tally, job.files, source.max_rejected)
         fill_examples_artifact(examples, list(window_splits(source)))
+        if store is not None:
+            store.prune(job.plan, job.parts, kept)
+
+
+def _spans(job: SensorJob, kept: Mapping[str, KeptPart]) -> dict[str, Any]:
+    """How many files were read, and of how many clean readings were kept."""
+    read = {part.path for part in job.parts if name_of(part) not in kept}
+    return {"of": "files", "read": len(read), "reused": len(job.files) - len(read)}

@@ -5,9 +5,10 @@ again writes the same files again, whole, so that retries double nothing.
 """
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import apache_beam as beam
+import pyarrow as pa
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name, split_folder
@@ -18,8 +19,9 @@ from components.ingest.sensor.buckets import (
     WholeFile,
     read_bucket,
 )
-from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
+from components.ingest.sensor.features import Finished, SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
+from components.ingest.sensor.kept import KeptPart, KeptReadings, Reject, name_of
 from components.ingest.sensor.tally import Tally
 
 _ROWS = 16_384
@@ -32,12 +34,23 @@ class CleanPortion(beam.DoFn):
       job: see ``sensor_features.prepare``.
       work: the folder for readings and outcomes.
       quarantine: the folder for rejected readings.
+      store: where clean readings are kept; None where they are not.
+      kept: by part those that need not be read, see ``KeptReadings.load``.
     """
 
-    def __init__(self, job: SensorJob, work: str, quarantine: str) -> None:
+    def __init__(
+        self,
+        job: SensorJob,
+        work: str,
+        quarantine: str,
+        store: KeptReadings | None = None,
+        kept: Mapping[str, KeptPart] | None = None,
+    ) -> None:
         self._job = job
         self._work = work
         self._quarantine = quarantine
+        self._store = store
+        self._kept = kept or {}
 
     def process(self, element: tuple[int, list[Part]]) -> Iterator[tuple[int, str]]:
         """Cleans portion ``element[0]``, which holds the parts ``element[1]``."""
@@ -48,9 +61,26 @@ class CleanPortion(beam.DoFn):
             QuarantineWriter(f"{self._quarantine}/{name}.parquet") as rejected,
             BucketWriter(self._job.plan, self._work, name, self._job.buckets) as writer,
         ):
-            for readings in finish_parts(self._job, parts, tally, rejected.write, writer.part):
+            for readings in self._clean(parts, tally, rejected.write, writer.part):
                 writer.append(readings)
         yield from writer.files.items()
+
+    def _clean(
+        self,
+        parts: list[Part],
+        tally: Tally,
+        reject: Reject,
+        finish: Callable[[pa.RecordBatch], Finished],
+    ) -> Iterator[Finished]:
+        if self._store is None:
+            yield from finish_parts(self._job, parts, tally, reject, finish)
+            return
+        for part in parts:
+            kept = self._kept.get(name_of(part))
+            if kept is not None:
+                yield from map(finish, self._store.take(part, kept, tally, reject))
+            else:
+                yield from map(finish, self._store.clean(self._job, part, tally, reject))
 
 
 class WindowBucket(beam.DoFn):

@@ -52,7 +52,7 @@ def refresh_by_beam(
             for number, part in enumerate(stretch.plan.partitions)
         ]
         kept, problem = [], None
-        with store.workspace() as work:
+        with store.shelf.workspace() as work:
             try:
                 with make_pipeline() as pipeline:
                     _ = (

@@ -183,7 +183,7 @@ def quality_report(
 def report_by_day(
     name: str, refreshed: Refreshed, times: Times, rows: int, first: int, last: int
 ) -> dict[str, Any]:
-    """As ``quality_report``, of kept days; ``days`` tells what of them was read anew.
+    """As ``quality_report``, of kept days; ``spans`` tells what of them was read anew.
 
     Args:
       name: the source's name.
@@ -197,7 +197,8 @@ def report_by_day(
     piece = {"rows": rows, "first": first, "last": last, "batches": 0, "outside": 0}
     content = quality_report(name, plan, times, [piece])
     read, rows_read = len(refreshed.read), sum(day.rows for day in refreshed.read)
-    content["days"] = {
+    content["spans"] = {
+        "of": "days",
         "read": read,
         "reused": len(refreshed.days) - read,
         "rows_read": rows_read,

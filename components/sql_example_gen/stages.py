@@ -198,7 +198,7 @@ def _leave(work: str, error: DataError) -> None:
         "rule": error.rule,
         "mend": error.mend,
     }
-    own = f"{work}/{_ERROR}.{time.time_ns():x}"
+    own = f"{work}/{_ERROR}.{uuid.uuid4().hex}"
     with open_file(own, "wb") as file:
         file.write(json.dumps(told, default=str).encode())
     rename(own, f"{work}/{_ERROR}")

@@ -17,6 +17,8 @@ from pipeline.collect.metrics import Metrics
 from pipeline.settings.collect import KafkaStream
 
 _AHEAD_KILOBYTES = 32 << 10
+_AHEAD_MESSAGES = 1_000_000
+_FETCH_AGAIN_MILLISECONDS = 20
 _TAKE_BYTES = 8 << 20
 _TAKE_MESSAGES = 10_000
 _TELL_SECONDS = 5.0
@@ -56,6 +58,9 @@ class Kafka:
                 "enable.auto.offset.store": False,
                 "session.timeout.ms": self._settings.session_timeout // MICROSECONDS["ms"],
                 "queued.max.messages.kbytes": _AHEAD_KILOBYTES,
+                # By default it stops fetching for a second at 100,000 messages, however small.
+                "queued.min.messages": _AHEAD_MESSAGES,
+                "fetch.queue.backoff.ms": _FETCH_AGAIN_MILLISECONDS,
                 "error_cb": self._on_error,
                 "stats_cb": self._on_statistics,
                 "statistics.interval.ms": int(_TELL_SECONDS * 1000),

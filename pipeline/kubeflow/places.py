@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Iterator
 
 from components.distributed_trainer.pod import Pod
+from components.ingest.kinds import AnySource
 from components.ingest.paths import is_remote
-from components.ingest.source import RowSource, Source
+from components.ingest.source import Source
 from components.ingest.sources import SensorSource, SqlSource
 from pipeline.kubeflow.resources import Backend
 from pipeline.nodes import RELEASING, example_gen_id
@@ -90,9 +91,9 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
     for name, source in settings.sources.items():
         node_id = example_gen_id(settings, name)
         node = settings.kubeflow.node(node_id)
+        yield from _kept(name, source, node_id, node, backend)
         if not isinstance(source, SensorSource):
             yield from _variables(name, source, node_id, node)
-            yield from _days(name, source, node_id, node, backend)
             if isinstance(source, SqlSource):
                 yield from _file(name, source, node_id, node, backend)
             continue
@@ -105,14 +106,14 @@ def _sources(settings: Settings, backend: Backend) -> Iterator[Problem]:
                 )
 
 
-def _days(
-    name: str, source: RowSource, node_id: str, node: Node, backend: Backend
+def _kept(
+    name: str, source: AnySource, node_id: str, node: Node, backend: Backend
 ) -> Iterator[Problem]:
     directory = source.incremental and source.incremental.directory
     if directory and not directory.startswith("gs://") and not keeps(node, directory, backend):
         yield Problem(
             ("sources", name, "incremental", "directory"),
-            f" is {directory!r}, where {node_id} would lose the days with its pod: "
+            f" is {directory!r}, where {node_id} would lose what it keeps with its pod: "
             + _expected(node_id, backend, "/days")
             + ", or gs://",
         )

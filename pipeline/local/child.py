@@ -25,8 +25,9 @@ _PR_SET_PDEATHSIG = 1
 _PACKAGES = ("components", "pipeline", "serving", "trainer")
 # The system's words, and SQLite's (ML Metadata).
 _NO_ROOM = (*map(os.strerror, room.NO_ROOM), "database or disk is full")
+_WHERE = re.compile(r" \[while running '.*")
 _OURS = re.compile(
-    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?: \[while running '.*)?$", re.MULTILINE
+    rf"^(?:{'|'.join(_PACKAGES)})\.[\w.]+Error: (.+?)(?:{_WHERE.pattern})?$", re.MULTILINE
 )
 
 
@@ -94,7 +95,7 @@ def _words(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if type(seen).__module__.split(".")[0] in _PACKAGES:
-            return str(seen)
+            return _WHERE.sub("", str(seen))
         seen = seen.__cause__ or seen.__context__
     told = _OURS.findall(str(error))
     return str(told[-1]) if told else f"{type(error).__name__}: {error}"

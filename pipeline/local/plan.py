@@ -75,7 +75,7 @@ def make(
     run_folder = pathlib.Path(settings.run.directory).absolute()
     instant = resolve_as_of(settings, as_of)
     return {
-        "run_id": new_run_id(),
+        "run_id": new_run_id(run_folder / "runs"),
         "settings": str(path.absolute()),
         "from_nodes": from_nodes,
         "to_nodes": to_nodes,
@@ -108,7 +108,7 @@ def _watermark(name: str, source: Source, as_of: int) -> str:
     told = f"{fingerprint.text(source.place(name))}:{told}"
     if isinstance(source, RowSource) and source.incremental is not None:
         # Days that a backfill read anew are other data, though nothing else tells so.
-        told += f":{DayStore(name, source).renewed}"
+        told += f":{DayStore(name, source).shelf.renewed}"
     return told
 
 

@@ -58,8 +58,8 @@ METRICS = (
         ("stage", "source", "reason"),
     ),
     Metric(
-        "pipeline_source_days",
-        "Days of a source that is read by day; state is read or reused.",
+        "pipeline_source_spans",
+        "Days of rows, or files of readings, of an incremental source; state is read or reused.",
         ("stage", "source", "state"),
     ),
     Metric("pipeline_rejected_ratio", "Share of a sensor source's readings rejected.", ("source",)),

@@ -41,8 +41,12 @@ def _sql(report: Report, stage: str, source: str) -> Iterator[Sample]:
     yield Sample("pipeline_rows_read", report["rows"] + outside, place)
     yield Sample("pipeline_rows_used", report["rows"], place)
     yield from _rejected(place, {"outside the time asked for": outside} if outside else {})
-    for state in ("read", "reused") if "days" in report else ():
-        yield Sample("pipeline_source_days", report["days"][state], place | {"state": state})
+    yield from _spans(report, place)
+
+
+def _spans(report: Report, place: dict[str, str]) -> Iterator[Sample]:
+    for state in ("read", "reused") if "spans" in report else ():
+        yield Sample("pipeline_source_spans", report["spans"][state], place | {"state": state})
 
 
 def _sensor(report: Report, stage: str, source: str) -> Iterator[Sample]:
@@ -51,6 +55,7 @@ def _sensor(report: Report, stage: str, source: str) -> Iterator[Sample]:
     yield Sample("pipeline_rows_read", readings["read"], place)
     yield Sample("pipeline_rows_used", readings["used"], place)
     yield Sample("pipeline_rejected_ratio", readings["rejected_share"], {"source": source})
+    yield from _spans(report, place)
     yield from _rejected(
         place, {reason: told["readings"] for reason, told in report["rejected"].items()}
     )

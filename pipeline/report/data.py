@@ -27,7 +27,7 @@ class Source:
       last: of the last.
       matched: share of the observations that found a row of it; None for the spine.
       age: hours between a row and the observation that took it, half of them at most.
-      days: how many of its days were read anew, where it is read by day.
+      spans: how many of its days or files were read anew, where it is incremental.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Source:
     last: str | None
     matched: float | None = None
     age: float | None = None
-    days: str = ""
+    spans: str = ""
 
     @property
     def left_out(self) -> int:
@@ -115,7 +115,7 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 report["last"],
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
-                _days(report),
+                _spans(report),
             )
     for stage in run.stages("SensorExampleGen"):
         report, name = run.report(stage, "report"), stage.partition("-")[2]
@@ -132,14 +132,15 @@ def _sources(run: Run, join: Report | None) -> Iterator[Source]:
                 last,
                 feed.get("matched_share"),
                 feed.get("age_median_hours"),
+                _spans(report),
             )
 
 
-def _days(report: Report) -> str:
-    days = report.get("days")
-    if days is None:
+def _spans(report: Report) -> str:
+    spans = report.get("spans")
+    if spans is None:
         return ""
-    return f"{days['read']} of {days['read'] + days['reused']} days read anew"
+    return f"{spans['read']} of {spans['read'] + spans['reused']} {spans['of']} read anew"
 
 
 def _axis(

@@ -9,7 +9,6 @@ import pydantic
 from components.anomaly_gate.settings import Validation
 from components.ingest.durations import parse_instant
 from components.ingest.kinds import AnySource
-from components.ingest.source import RowSource
 from components.ingest.sources import SqlSource
 from components.ingest.split import Split
 from components.model_evaluator.metrics import METRICS
@@ -104,7 +103,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.model_validator(mode="after")
     def _days_lie_in_the_runs_directory(self) -> "Settings":
         for name, source in self.sources.items():
-            wish = source.incremental if isinstance(source, RowSource) else None
+            wish = source.incremental
             if wish is not None and wish.directory is None:
                 here = wish.model_copy(update={"directory": f"{self.run.directory}/days"})
                 self.sources[name] = source.model_copy(update={"incremental": here})

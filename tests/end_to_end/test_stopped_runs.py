@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -90,6 +91,41 @@ def test_killed_in_each_stage(project: Project, tmp_path: pathlib.Path) -> None:
     if not project.versions():
         project.call("run")
     assert first_metrics(killed) == pytest.approx(first_metrics(project), abs=1e-6)
+
+
+def test_a_killed_worker_stops_the_run_and_a_rerun_heals(project: Project) -> None:
+    before = project.settings_file.read_text()
+    project.change(beam={"PointInTimeJoin": {"runner": "direct", "workers": 2}})
+    words = ("run", "--to", "PointInTimeJoin", "--as-of", "2025-02-19")
+    try:
+        process = project.start(*words)
+        log = wait_for_log(project, process)
+        while "stage PointInTimeJoin: running" not in log.read_text():
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            time.sleep(0.05)
+        (stages,) = pids("-f", f"pipeline.local.child {log.parent}")
+        while not (workers := pids("-g", str(stages), "-f", "sdk_worker")):
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            time.sleep(0.05)
+        os.kill(workers[0], signal.SIGKILL)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == 1, printed
+        assert "PointInTimeJoin failed." in printed
+        assert "a worker process of Beam was ended by SIGKILL" in printed
+        assert json.loads((log.parent / "run.json").read_text())["state"] == "failed"
+        wait_until_gone(log.parent)
+        assert not pids("-g", str(stages))
+        printed = project.call(*words)
+        assert re.search(r"cached +SqlExampleGen-observations", printed), printed
+        assert re.search(r"done +PointInTimeJoin", printed), printed
+    finally:
+        project.settings_file.write_text(before)
+
+
+def pids(*words: str) -> list[int]:
+    """What pgrep finds."""
+    found = subprocess.run(["pgrep", *words], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
 
 
 def test_interrupt_stops_cleanly(project: Project) -> None:

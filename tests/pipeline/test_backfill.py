@@ -85,7 +85,7 @@ def test_a_stop_keeps_what_was_read_and_the_next_call_goes_on(plant, monkeypatch
     assert len(held(plant)) == 14
     store = DayStore("observations", load_settings(plant / "settings.yaml").spine_source)
     assert not list((plant / "days").rglob(".work/*"))
-    assert store.renewed == ""
+    assert store.shelf.renewed == ""
     code, told = backfill(plant)
     assert (code, told.partition(",")[0]) == (0, "observations 16 of 30 days read (160 rows)")
     resumed = held(plant)

@@ -126,6 +126,12 @@ def test_latest_is_the_newest_label_settled(plant):
             "{errorid: [count]}",
             "errors  column 'errorid': the source doesn't give it; did you mean 'error_id'?",
         ),
+        (
+            "    time: raised_at\n",
+            "    time: raised_at\n    incremental:\n      watermark: SELECT COUNT(*) FROM errors"
+            " WHERE raised >= :begin AND raised < :end\n",
+            "no such column: raised",
+        ),
         ("telemetry/*.csv", "telemetri/*.csv", "telemetri"),
         ("{temperature: {}}", "{temprature: {}}", "Did you mean 'temperature'?"),
         (

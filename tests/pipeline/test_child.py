@@ -54,3 +54,5 @@ def test_a_full_disk_is_told_with_what_is_free(tmp_path: pathlib.Path, said: str
     )
     own = room.unwritable(f"{tmp_path}/a", OSError(28, "No space left on device"))
     assert message(own, tmp_path) == str(own)
+    # Beam adds the transform's name to an error of one argument.
+    assert message(room.UnwritableError(f"{own} [while running 'Write']")) == str(own)

@@ -87,13 +87,13 @@ def test_a_training_that_does_not_tell_its_wait(tmp_path: Path) -> None:
 
 
 def test_rows_by_day(tmp_path: Path) -> None:
-    days = {"read": 2, "reused": 73, "rows_read": 90}
-    report = {"rows": 4000, "rows_outside": 0, "days": days}
+    spans = {"of": "days", "read": 2, "reused": 73, "rows_read": 90}
+    report = {"rows": 4000, "rows_outside": 0, "spans": spans}
     found = of(tmp_path, "SqlExampleGen-errors", "report", "report.json", report)
     place = "source=errors,stage=SqlExampleGen-errors"
     assert found[f"pipeline_rows_used{{{place}}}"] == 4000
-    assert found[f"pipeline_source_days{{{place},state=read}}"] == 2
-    assert found[f"pipeline_source_days{{{place},state=reused}}"] == 73
+    assert found[f"pipeline_source_spans{{{place},state=read}}"] == 2
+    assert found[f"pipeline_source_spans{{{place},state=reused}}"] == 73
 
 
 def test_join(tmp_path: Path) -> None:

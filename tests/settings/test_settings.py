@@ -78,6 +78,16 @@ def test_sql_sources_take_the_spines_database():
     assert load("entity_split").sources["workorders"].url_env == "ERP_URL"
 
 
+def test_what_is_kept_lies_with_the_runs_unless_told_otherwise():
+    sources = load("incremental").sources
+    assert {name: source.incremental.directory for name, source in sources.items()} == {
+        "observations": "/data/runs/days",
+        "inspections": "gs://plant/days",
+        "telemetry": "/data/runs/days",
+    }
+    assert load("demo").spine_source.incremental is None
+
+
 def test_a_trials_plan():
     canary = load("canary").serving.canary
     plan = canary.plan(25.0)

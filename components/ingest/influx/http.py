@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from components.ingest.address import read_url
-from components.ingest.errors import DataError
+from components.ingest.errors import BrokenOffError, DataError
 
 if TYPE_CHECKING:
     from components.ingest.influx.source import InfluxSource
@@ -41,7 +41,7 @@ def place(name: str, source: "InfluxSource") -> str:
 
 @contextlib.contextmanager
 def told(name: str, source: "InfluxSource") -> Iterator[None]:
-    """Turns what HTTP's libraries raise in the block into DataErrors."""
+    """Turns what HTTP's libraries raise in the block into BrokenOffErrors."""
     problem = None
     try:
         yield
@@ -49,7 +49,9 @@ def told(name: str, source: "InfluxSource") -> Iterator[None]:
         broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
         rule = "the connection broke while rows were read" if broken else "no server answers there"
         mend = "Check that the server runs, and host, port and firewall"
-        problem = DataError(name, place(name, source), f"{rule} ({type(error).__name__})", mend)
+        problem = BrokenOffError(
+            name, place(name, source), f"{rule} ({type(error).__name__})", mend
+        )
     if problem is not None:
         raise problem
 

@@ -11,7 +11,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.uri_parser import parse_uri
 
 from components.ingest.address import read_url
-from components.ingest.errors import DataError
+from components.ingest.errors import BrokenOffError, DataError
 
 if TYPE_CHECKING:
     from components.ingest.mongo.source import MongoSource
@@ -96,10 +96,11 @@ def _explain(
     if password:
         said = said.replace(password, "***")
     rule, mend = "the server refuses the query", "Try filter and pipeline in mongosh"
+    kind = BrokenOffError if isinstance(error, pymongo.errors.ConnectionFailure) else DataError
     if isinstance(error, pymongo.errors.OperationFailure):
         rule, mend = _RULES.get(error.code or 0, (rule, mend))
     elif isinstance(error, pymongo.errors.ServerSelectionTimeoutError):
         rule, mend = "no server answers there", "Check that it runs, and host, port and firewall"
     elif isinstance(error, pymongo.errors.ConnectionFailure):
         rule, mend = "the connection broke", "Check the server's log; a restart does this"
-    return DataError(name, place(name, source), f"{rule} ({said})", mend)
+    return kind(name, place(name, source), f"{rule} ({said})", mend)

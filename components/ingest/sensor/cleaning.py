@@ -25,6 +25,9 @@ Bools = npt.NDArray[np.bool_]
 FUTURE_TOLERANCE = 5 * MICROSECONDS["m"]
 """How much later than its receipt a reading's time may lie; clocks run by NTP stay within."""
 
+RESET_BEFORE = 366 * MICROSECONDS["d"]
+"""Times before are those of a clock that lost its battery, not of a plant."""
+
 
 class Cleaner:
     """Cleans rows of one file.
@@ -130,6 +133,7 @@ class Cleaner:
         self._drop(work, "bad_time", work.also[0])
         if self._source.gateway:
             self._correct_clocks(work)
+        self._drop(work, "clock_reset", work.time < RESET_BEFORE)
         if work.received is not None and work.unreceived is not None:
             work.received = np.where(work.unreceived, work.time, work.received)
 

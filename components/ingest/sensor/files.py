@@ -43,6 +43,7 @@ class Part:
       end: the byte or row group after the last; None reads to the file's end.
       line: the number of the first line (text) or row (Parquet), counted from 1.
       bytes: its size on disk, roughly.
+      seen: the file's state when the run looked; None asks for no care.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Part:
     end: int | None = None
     line: int = 1
     bytes: int = 0
+    seen: Stored | None = None
 
     @property
     def compressed(self) -> bool:
@@ -95,12 +97,18 @@ def whole_files(name: str, source: SensorSource) -> list[Part]:
     """Every file of the source as one part.
 
     Raises:
-      DataError: if no file matches or one has no known format.
+      DataError: if no file matches, or one cannot be read or has no known format.
     """
-    return [
-        Part(file.path, index, file_format(name, source, file.path), bytes=file.size)
-        for index, file in enumerate(_found(name, source))
-    ]
+    parts = []
+    for index, file in enumerate(_found(name, source)):
+        kind = file_format(name, source, file.path)
+        if not is_remote(file.path):
+            try:
+                file = dataclasses.replace(file, ending=stores.ending(file.path, file.size))
+            except OSError as error:
+                raise unreadable(name, file.path, error) from None
+        parts.append(Part(file.path, index, kind, bytes=file.size, seen=file))
+    return parts
 
 
 def cut(name: str, whole: Part, part_bytes: int = PART_BYTES) -> list[Part]:

@@ -16,6 +16,7 @@ from components.ingest.sensor import stores
 from components.ingest.sensor.csv import CsvLines, read_header
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
+from components.ingest.sensor.seen import grown, unchanged
 from components.ingest.sensor.text import Rows, count_lines
 from components.ingest.sources import SensorSource
 
@@ -82,13 +83,14 @@ def part_blocks(name: str, source: SensorSource, part: Part) -> Iterator[Parse]:
       ``batch_rows``, in order but for lines that had to be repaired, which follow the others.
 
     Raises:
-      DataError: if the file breaks off (a cut-off gzip or Parquet file), or a line has no end.
+      DataError: if the file breaks off (a cut-off gzip or Parquet file) or changes meanwhile, or a
+        line has no end.
     """
     wanted = wanted_columns(source)
     if part.format == "parquet":
         yield from _read_parquet(name, wanted, part, source.batch_rows)
         return
-    with open_text(part) as stream:
+    with unchanged(name, part), open_text(part) as stream:
         try:
             if part.format == "jsonl":
                 parser: JsonLines | CsvLines = JsonLines(wanted.texts, wanted.numbers)
@@ -122,7 +124,9 @@ def _blocks(
     """Pieces of a file that hold whole lines, of about ``batch_rows`` lines, and how many."""
     smallest, largest = _BLOCK_BYTES
     size = smallest
-    left = part.end - begin if part.end is not None else None
+    # What is added to a file while it is read is left to the next run.
+    end = part.seen.size if part.end is None and part.seen and not part.compressed else part.end
+    left = end - begin if end is not None else None
     rest = b""
     while True:
         piece = stream.read(size if left is None else min(size, left))
@@ -147,12 +151,12 @@ def _blocks(
         yield block, count
         average = max(1, len(block) // count)
         size = min(max(average * min(batch_rows, _BLOCK_ROWS), smallest), largest)
-    if rest:
+    if rest and not (part.end is None and grown(part)):
         yield rest, count_lines(rest)
 
 
 def _read_parquet(name: str, wanted: Columns, part: Part, batch_rows: int) -> Iterator[Parse]:
-    with sensor_files.open_parquet(name, part.path) as file:
+    with unchanged(name, part), sensor_files.open_parquet(name, part.path) as file:
         present = [n for n in wanted.names if n in file.schema_arrow.names]
         end = file.metadata.num_row_groups if part.end is None else part.end
         line = part.line

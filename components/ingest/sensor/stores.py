@@ -24,6 +24,7 @@ from components.ingest.errors import DataError
 from components.ingest.paths import is_remote
 
 _BUFFER = 1 << 20
+_ENDING = 64
 _CONNECT_SECONDS = 10
 
 
@@ -35,11 +36,15 @@ class Stored:
       path: its path or URL.
       size: bytes.
       changed: when it was last changed, nanoseconds since the epoch; object stores tell seconds.
+      inode: which file of its disk it is; 0 on object stores.
+      ending: the last bytes of a local file, if somebody looked.
     """
 
     path: str
     size: int
     changed: int
+    inode: int = 0
+    ending: bytes = dataclasses.field(default=b"", compare=False)
 
 
 def find(name: str, pattern: str) -> list[Stored]:
@@ -98,9 +103,16 @@ def open_file(path: str) -> IO[bytes]:
     return io.BufferedReader(stream, _BUFFER)
 
 
+def ending(path: str, size: int) -> bytes:
+    """The last bytes of a local file as it was when it had this size."""
+    with Path(path).open("rb") as file:
+        file.seek(max(0, size - _ENDING))
+        return file.read(min(size, _ENDING))
+
+
 def _local(path: str) -> Stored:
     status = Path(path).stat()
-    return Stored(path, status.st_size, status.st_mtime_ns)
+    return Stored(path, status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _listed(name: str, folder: str) -> Iterator[Stored]:

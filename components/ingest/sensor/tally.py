@@ -22,7 +22,9 @@ from typing import Any
 from components.ingest.durations import MICROSECONDS, format_instant
 from components.ingest.errors import DataError
 
-UNPLACED = ("malformed", "no_channel", "no_entity", "bad_entity", "no_time", "bad_time")
+UNPLACED = (
+    *("malformed", "no_channel", "no_entity", "bad_entity", "no_time", "bad_time", "clock_reset"),
+)
 """Reasons that hold for a whole row, found before it is known whether the run looks at its time."""
 
 REASONS = {
@@ -32,6 +34,7 @@ REASONS = {
     "bad_entity": "the entity is no number, and the others are",
     "no_time": "the row has no time",
     "bad_time": "the time, or the time of receipt, can't be read or never was",
+    "clock_reset": "the clock had lost the date and counts from 1970 again",
     "bad_value": "the value is no number",
     "not_finite": "the value is NaN or infinite",
     "unit": "the unit is unknown or of another dimension",

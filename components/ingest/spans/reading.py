@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.ingest import patience
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter
@@ -65,7 +66,7 @@ def plan_stretch(name: str, source: RowSource, days: range) -> Stretch:
       DataError: as ``RowSource.plan``.
     """
     try:
-        return Stretch(days, source.plan(name, times_of(days)))
+        return Stretch(days, patience.plan_parts(name, source, times_of(days)))
     except NoRowsError:
         return Stretch(days, Plan((), ()))
 
@@ -95,8 +96,11 @@ def read_part(
       DataError: as ``RowSource.read``; or a row lies outside of the days that were asked for.
     """
     with contextlib.ExitStack() as files:
-        writer = _ByDay(files, f"{folder}/{uuid.uuid4().hex[:12]}")
-        for batch in source.read(name, times_of(days), columns, partition):
+        writer, current = _ByDay(files, folder), 1
+        for attempt, batch in patience.read_part(name, source, times_of(days), columns, partition):
+            if attempt > current:
+                # What an earlier try wrote does not count, and goes with the folder.
+                writer, current = _ByDay(files, folder), attempt
             if batch.num_rows:
                 writer.write(name, source.time, days, batch)
         writer.flush()
@@ -126,7 +130,7 @@ def read_stretches(
     """
     for days in stretches:
         stretch = plan_stretch(name, source, days)
-        with store.workspace() as work:
+        with store.shelf.workspace() as work:
             parts = [
                 read_part(name, source, days, stretch.plan.columns, partition, work)
                 for partition in stretch.plan.partitions
@@ -173,9 +177,9 @@ def keep(
 class _ByDay:
     """Writes rows to a file a day, many rows at a time; ``files`` closes what it opens."""
 
-    def __init__(self, files: contextlib.ExitStack, path: str) -> None:
+    def __init__(self, files: contextlib.ExitStack, folder: str) -> None:
         self._files = files
-        self._path = path
+        self._path = f"{folder}/{uuid.uuid4().hex[:12]}"
         self._writers: dict[int, ShardWriter] = {}
         self._bounds: dict[int, tuple[int, int]] = {}
         self._waiting: dict[int, list[pa.RecordBatch]] = {}

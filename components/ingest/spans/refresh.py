@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from components.ingest.errors import DataError
+from components.ingest.patience import answered
 from components.ingest.source import RowSource
 from components.ingest.spans.days import DAY, stretches, times_of, write_day
 from components.ingest.spans.reading import STRETCH
@@ -110,7 +111,8 @@ def look(
       DataError: if the source does not answer.
     """
     assert source.incremental is not None
-    told = source.day_watermarks(name, [times_of(range(day, day + 1)) for day in days])
+    each = [times_of(range(day, day + 1)) for day in days]
+    told = answered(name, source, lambda: source.day_watermarks(name, each))
     seen = min(as_of, time.time_ns() // 1000)
     late = (source.incremental.late or 0) + horizon
     return Due(days, dict(zip(days, told or (), strict=False)), late, seen, anew)

@@ -1,4 +1,4 @@
-"""Settings of reading by day: what stands under a source's ``incremental:``."""
+"""Settings of reading what is new: what stands under a source's ``incremental:``."""
 
 import pydantic
 import typing_extensions
@@ -7,19 +7,27 @@ from components.ingest.durations import Duration, parse_duration
 from components.ingest.fields import FROZEN, Text
 
 
-class Incremental(pydantic.BaseModel):
-    """A source whose days are kept; a run reads those that are new or may have changed.
+class Kept(pydantic.BaseModel):
+    """A source of which is kept what was read; a run reads what is new or may have changed.
 
-    ``late`` is how long after its end a day may still get rows or corrections: until then each run
-    reads it again. ``keep`` is how long before a run's window a day is kept. ``directory`` is where
-    days lie: a folder, or what TFX's file systems open; by default ``days`` in ``run.directory``.
+    ``keep`` is how long before a run's window it is kept. ``directory`` is where: a folder, or what
+    TFX's file systems open; by default ``days`` in ``run.directory``.
     """
 
     model_config = FROZEN
 
-    late: Duration | None = None
     keep: Duration = parse_duration("30d")
     directory: Text | None = None
+
+
+class Incremental(Kept):
+    """A source of rows, of which days are kept.
+
+    ``late`` is how long after its end a day may still get rows or corrections: until then each run
+    reads it again.
+    """
+
+    late: Duration | None = None
 
     @pydantic.model_validator(mode="after")
     def _something_tells(self) -> typing_extensions.Self:

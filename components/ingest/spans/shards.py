@@ -52,7 +52,7 @@ def write_shards(
     Raises:
       DataError: if there are none.
     """
-    with store.workspace() as work:
+    with store.shelf.workspace() as work:
         pieces = [
             piece
             for day in refreshed.days

@@ -6,6 +6,7 @@ from typing import Any
 import bson
 import pytest
 
+from components.ingest import patience
 from components.ingest.conformance import SourceConformance, Subject
 from components.ingest.errors import DataError
 from components.ingest.kinds import kinds
@@ -230,6 +231,20 @@ def test_a_connection_that_breaks_while_documents_are_read(server):
     server.break_after = None
     again = source.read("readings", ALL, plan.columns, plan.partitions[0])
     assert sum(batch.num_rows for batch in again) == 24
+
+
+def test_a_part_that_breaks_off_is_read_anew(server, monkeypatch):
+    monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.01)
+    source = make()
+    plan = source.plan("readings", ALL)
+    server.break_after = 2
+    rows: dict[int, int] = {}
+    part = plan.partitions[0]
+    for attempt, batch in patience.read_part("readings", source, ALL, plan.columns, part):
+        if attempt == 2:
+            server.break_after = None
+        rows[attempt] = rows.get(attempt, 0) + batch.num_rows
+    assert 0 < rows[1] < 24 and rows[2] == 24
 
 
 def test_a_collection_that_is_not_there(server):

@@ -34,6 +34,7 @@ def good(at=AT, **changes):
         (good(ts="yesterday"), "bad_time", None, 2),
         (good(ts="2025-02-29T00:00:00Z"), "bad_time", None, 2),
         (good(ts="2025-13-01T00:00:00Z"), "bad_time", None, 2),
+        (good(ts="1970-01-01T06:00:00Z"), "clock_reset", None, 2),
         (good(temperature="err"), "bad_value", "temperature", 1),
         (good(temperature=[20]), "bad_value", "temperature", 1),
         (good(temperature=float("nan")), "not_finite", "temperature", 1),

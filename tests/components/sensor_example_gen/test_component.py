@@ -181,3 +181,22 @@ def test_it_runs_in_a_pipeline(tmp_path, source):
     assert list(root.glob("examples/*/Split-every_1h/data_tfrecord-00000-of-00001.gz"))
     assert list(root.glob("report/*/report.json"))
     assert list(root.glob("quarantine/*/series-00000.parquet"))
+
+
+def test_a_rerun_reads_the_files_that_are_new_or_changed(source, plain, tmp_path):
+    kept = {"incremental": {"directory": str(tmp_path / "kept")}}
+    incremental = source.model_validate(source.model_dump(mode="json") | kept)
+    first, again = tmp_path / "first", tmp_path / "again"
+    run(first, incremental)
+    assert report_of(first)["spans"] == {"of": "files", "read": 4, "reused": 0}
+    rows = [{"machine": 3, "ts": plain.iso(plain.begin), "temperature": 9.0, "pressure": 1.0}]
+    plain.write_jsonl(tmp_path / "4.jsonl", rows)
+    made = run(again, incremental)
+    whole = run(tmp_path / "whole", source)
+    told, of_whole = report_of(again), report_of(tmp_path / "whole")
+    assert told.pop("spans") == {"of": "files", "read": 1, "reused": 4}
+    assert told.pop("summary") == of_whole.pop("summary") + ", 1 of 5 files read"
+    assert told == of_whole
+    for split in ("every_1h", "every_6h"):
+        tables = [read_table(split_files(one.uri, split)) for one in (made, whole)]
+        assert tables[0] == tables[1]

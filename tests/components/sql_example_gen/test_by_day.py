@@ -49,7 +49,7 @@ def test_a_rerun_reads_what_changed_and_gives_what_a_whole_read_gives(
     url, source, tmp_path, workers
 ):
     _, first = execute(source, tmp_path / "first", workers, spine=0)
-    assert first["days"] == {
+    assert first["spans"] == {
         "read": 13,
         "reused": 0,
         "rows_read": 1300,
@@ -58,8 +58,8 @@ def test_a_rerun_reads_what_changed_and_gives_what_a_whole_read_gives(
     change(url, "INSERT INTO readings VALUES (3, '2025-04-09 01:02:03.5', 77.5)")
     change(url, "DELETE FROM readings WHERE at LIKE '2025-04-12%'")
     examples, second = execute(source, tmp_path / "second", workers, spine=0)
-    assert second["days"] | {"newest_read": None} == {
-        "read": 2, "reused": 11, "rows_read": 101, "newest_read": None
+    assert second["spans"] | {"newest_read": None} == {
+        "of": "days", "read": 2, "reused": 11, "rows_read": 101, "newest_read": None
     }  # fmt: skip
     assert second["summary"] == "1,201 rows, 2 of 13 days read (101 rows)"
     assert second["rows"] == 1201
@@ -71,17 +71,29 @@ def test_a_rerun_reads_what_changed_and_gives_what_a_whole_read_gives(
     assert {key: second[key] for key in told} == {key: report[key] for key in told}
     assert examples.get_int_custom_property("span") == 20196  # 2025-04-18
     _, third = execute(source, tmp_path / "third", workers, spine=0, as_of="2025-04-21")
-    assert third["days"] == {"read": 1, "reused": 12, "rows_read": 100, "newest_read": "2025-04-19"}
+    assert third["spans"] == {
+        "of": "days",
+        "read": 1,
+        "reused": 12,
+        "rows_read": 100,
+        "newest_read": "2025-04-19",
+    }
 
 
 def test_labels_settle_before_an_observations_day_is_kept_for_good(source, tmp_path):
     """The last day ends when its labels begin to settle: it is read until these are."""
     execute(source, tmp_path / "first")
     _, report = execute(source, tmp_path / "again")
-    assert report["days"] == {"read": 0, "reused": 13, "rows_read": 0, "newest_read": None}
+    assert report["spans"] == {
+        "of": "days",
+        "read": 0,
+        "reused": 13,
+        "rows_read": 0,
+        "newest_read": None,
+    }
     execute(source, tmp_path / "noon", as_of="2025-04-20T12:00:00Z")
     _, report = execute(source, tmp_path / "noon again", as_of="2025-04-20T12:00:00Z")
-    assert report["days"]["read"] == 1
+    assert report["spans"]["read"] == 1
 
 
 def test_a_workers_error_arrives_as_it_was_and_a_rerun_heals(url, source, tmp_path):
@@ -124,5 +136,5 @@ def test_a_killed_run_leaves_whole_days_that_the_next_takes(source, tmp_path, re
     assert done.returncode == -9, done.stderr[-2000:]
     assert not list(Path(tmp_path / "examples" / "Split-all").iterdir())
     examples, report = execute(source, tmp_path, spine=0)
-    assert report["days"]["reused"] == (renames - 1) // 2
+    assert report["spans"]["reused"] == (renames - 1) // 2
     assert report["rows"] == len(rows(source, examples)) == 1300

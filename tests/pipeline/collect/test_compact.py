@@ -21,7 +21,7 @@ from pipeline.collect.messages import StreamError
 from pipeline.collect.readings import Reader
 from pipeline.settings.collect import Compact
 from tests.pipeline.collect.conftest import landed, messages, reading, sensor_source, stream
-from tests.pipeline.collect.test_mqtt import ROOT, settings_text
+from tests.pipeline.collect.process import ROOT, settings_text
 
 BEGIN, END = parse_instant("2025-03-01"), parse_instant("2025-03-02")
 HOUR = 3600

@@ -85,6 +85,11 @@ def test_the_examples_are_ready():
             {"secrets": {}},
             "url_env is 'PLANT_DB_URL', which SqlExampleGen-observations is not given",
         ),
+        (
+            "sources.telemetry.incremental",
+            {},
+            "incremental.directory is 'var/days', where SensorExampleGen-telemetry would lose",
+        ),
         ("schema", "/mnt/plant/schema.pbtxt", "the image holds the schema beside the code"),
         ("schema", "../schema.pbtxt", "the image holds the schema beside the code"),
         ("kubeflow.nodes.Champion", {"cache": True}, "kubeflow.nodes.Champion.cache is true"),

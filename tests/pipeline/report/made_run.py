@@ -96,7 +96,13 @@ def reports() -> dict[tuple[str, str, str], Any]:
             "rows_outside": 3,
             "first": begin,
             "last": end,
-            "days": {"read": 2, "reused": 7, "rows_read": 200, "newest_read": "2025-01-09"},
+            "spans": {
+                "of": "days",
+                "read": 2,
+                "reused": 7,
+                "rows_read": 200,
+                "newest_read": "2025-01-09",
+            },
         },
         (sensor, "report", "report.json"): {
             "readings": {

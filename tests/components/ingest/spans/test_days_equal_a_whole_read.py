@@ -7,8 +7,9 @@ import sqlite3
 import numpy as np
 import pytest
 
+from components.ingest import patience
 from components.ingest.durations import format_instant, parse_instant
-from components.ingest.errors import DataError
+from components.ingest.errors import BrokenOffError, DataError
 from components.ingest.plan import Times
 from components.ingest.sources import SqlSource
 from components.ingest.spans.days import DAY
@@ -209,3 +210,23 @@ def test_runs_at_the_same_time_do_not_harm_each_other(tmp_path):
 
     with concurrent.futures.ThreadPoolExecutor(3) as runs:
         assert list(runs.map(run, range(3))) == [[whole] * 3] * 3
+
+
+def test_a_part_that_breaks_off_is_read_again_and_not_twice(tmp_path, monkeypatch):
+    plant = Plant(tmp_path, late="1d")
+    for hour in range(60):
+        plant.add(BEGIN + hour * DAY // 24, hour)
+    whole, read, tries, broken = plant.whole(window(3)), SqlSource.read, [], []
+
+    def breaks_off(*asked):
+        tries.append(asked)
+        for count, batch in enumerate(read(*asked)):
+            if count == 2 and not broken:
+                broken.append(batch)
+                raise BrokenOffError("events", "database", "the connection broke", "Look there")
+            yield batch
+
+    monkeypatch.setattr(SqlSource, "read", breaks_off)
+    monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.0)
+    assert plant.by_day(window(3))[0] == whole
+    assert len(tries) == 3

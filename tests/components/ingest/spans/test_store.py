@@ -8,6 +8,7 @@ import pytest
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, read_table
+from components.ingest.spans import shelf
 from components.ingest.spans import store as stores
 from components.ingest.spans.days import days_of, read_day, stretches, write_day
 from components.ingest.spans.refresh import Due
@@ -31,7 +32,7 @@ def source(tmp_path):
 
 
 def put(store: DayStore, day: int, *ids: int, seen: int = 0) -> Day:
-    with store.workspace() as work:
+    with store.shelf.workspace() as work:
         pieces = []
         for index, one in enumerate(ids):
             with ShardWriter(f"{work}/{index}.gz") as writer:
@@ -63,13 +64,17 @@ def test_a_day_without_rows_is_kept_without_a_file(source):
 
 
 def test_what_decides_the_rows_decides_the_folder(source, monkeypatch):
-    base = DayStore("errors", source()).folder
+    base = DayStore("errors", source()).shelf.folder
     same = {"tolerance": "3d"}, {"batch_rows": 5}, {"partitions": {"column": "id", "count": 3}}
-    assert all(DayStore("errors", source(**settings)).folder == base for settings in same)
+    assert all(DayStore("errors", source(**settings)).shelf.folder == base for settings in same)
     others = {"query": "SELECT 2"}, {"url": "sqlite:///b.db"}, {"types": {"a": "int"}}
-    folders = {DayStore("errors", source(**settings)).folder for settings in others}
+    folders = {DayStore("errors", source(**settings)).shelf.folder for settings in others}
     monkeypatch.setattr(stores, "FORMAT", 2)
-    folders |= {base, DayStore("errors", source()).folder, DayStore("other", source()).folder}
+    folders |= {
+        base,
+        DayStore("errors", source()).shelf.folder,
+        DayStore("other", source()).shelf.folder,
+    }
     assert len(folders) == 6
 
 
@@ -77,7 +82,7 @@ def test_what_decides_the_rows_decides_the_folder(source, monkeypatch):
 def test_a_day_that_was_damaged_is_read_again(source, harm):
     store = DayStore("errors", source())
     day = put(store, DAY, 1)
-    folder = stores.paths.Path(store.folder)
+    folder = shelf.paths.Path(store.shelf.folder)
     if harm == "no file":
         (folder / day.file).unlink()
     else:
@@ -90,22 +95,22 @@ def test_pruning(source, monkeypatch):
     store, other = DayStore("errors", source()), DayStore("errors", source(query="SELECT 2"))
     put(other, DAY, 1)
     replaced, kept, old = put(store, DAY, 1), put(store, DAY, 2), put(store, DAY - 40, 3)
-    stores.paths.make_folder(f"{store.folder}/.work/{stores._new_name()}")
+    shelf.paths.make_folder(f"{store.shelf.folder}/.work/{shelf._new_name()}")
     assert store.prune(DAY - 30) == [write_day(DAY - 40)]
-    there = stores.paths.names(store.folder)
+    there = shelf.paths.names(store.shelf.folder)
     # What was read within a day may be in use: only its entry goes.
     assert {replaced.file, kept.file, old.file} < set(there) and ".work" in there
     now = time.time_ns()
-    monkeypatch.setattr(stores.time, "time_ns", lambda: now + 25 * HOUR * 1000)
+    monkeypatch.setattr(shelf.time, "time_ns", lambda: now + 25 * HOUR * 1000)
     assert store.prune(DAY - 30) == []
-    there = stores.paths.names(store.folder)
+    there = shelf.paths.names(store.shelf.folder)
     assert set(there) - {".work"} == {kept.file, f"{write_day(DAY)}.json"}
-    assert stores.paths.names(f"{store.folder}/.work") == []
+    assert shelf.paths.names(f"{store.shelf.folder}/.work") == []
     assert ids(store, kept) == [2]
-    assert stores.paths.exists(other.folder)
-    monkeypatch.setattr(stores.time, "time_ns", lambda: now + 31 * 24 * HOUR * 1000)
+    assert shelf.paths.exists(other.shelf.folder)
+    monkeypatch.setattr(shelf.time, "time_ns", lambda: now + 31 * 24 * HOUR * 1000)
     store.prune(DAY - 30)
-    assert not stores.paths.exists(other.folder) and stores.paths.exists(store.folder)
+    assert not shelf.paths.exists(other.shelf.folder) and shelf.paths.exists(store.shelf.folder)
 
 
 def test_without_a_folder_it_is_told(source):
