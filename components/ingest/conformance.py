@@ -11,11 +11,14 @@ It needs pytest, as a project's tests do.
 """
 
 import dataclasses
+import functools
+import json
 import os
 import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,9 +26,15 @@ import pytest
 
 from components.ingest.durations import parse_instant
 from components.ingest.errors import DataError
+from components.ingest.examples import ShardWriter, read_table
 from components.ingest.kinds import source_from_json
 from components.ingest.plan import Times
 from components.ingest.source import RowSource
+from components.ingest.spans.days import days_of
+from components.ingest.spans.reading import read_stretches
+from components.ingest.spans.refresh import look, refresh
+from components.ingest.spans.shards import write_shards
+from components.ingest.spans.store import DayStore
 
 NAME = "conformance"
 
@@ -76,6 +85,28 @@ class SourceConformance:
         read = [[r for part in _parts(subject.source, half) for r in part] for half in halves]
         assert all(read)
         assert _sorted(read[0] + read[1]) == _sorted(subject.rows)
+
+    def test_kept_days_are_the_rows(self, subject: Subject, tmp_path: Path) -> None:
+        """What ``incremental`` keeps by day are the Examples of a whole read."""
+        told = {"incremental": {"late": "1d", "directory": str(tmp_path / "days")}}
+        kept = source_from_json(json.dumps(subject.source.model_dump(mode="json") | told))
+        assert isinstance(kept, RowSource)
+        store, times = DayStore(NAME, kept), subject.times
+        days = days_of(times.begin, times.end)
+        read = functools.partial(read_stretches, NAME, kept, store)
+        for run in ("first", "again"):
+            (tmp_path / run).mkdir()
+            found = refresh(NAME, kept, store, days, look(NAME, kept, days, times.as_of), read)
+            count, _, _ = write_shards(NAME, kept, store, found, times, str(tmp_path / run))
+            assert count == len(subject.rows)
+        plan = subject.source.plan(NAME, times)
+        with ShardWriter(str(tmp_path / "whole.gz")) as whole:
+            for part in plan.partitions:
+                for batch in subject.source.read(NAME, times, plan.columns, part):
+                    whole.write(batch)
+        shards = sorted(str(path) for path in (tmp_path / "again").iterdir())
+        both = [_sorted(read_table(files).to_pylist()) for files in (shards, [whole.path])]
+        assert both[0] == both[1]
 
     def test_types_are_settled_once(self, subject: Subject) -> None:
         """Each batch has the plan's columns, and no more rows than ``batch_rows``."""

@@ -19,12 +19,13 @@ from components.ingest.durations import MICROSECONDS
 from components.ingest.errors import DataError
 
 GRACE = MICROSECONDS["d"]
-"""A file without an entry may belong to a run under way: it goes when it is older than this."""
+"""What no entry names any more may be in use by a run under way: it goes after this time."""
 
 ABANDONED = 30 * MICROSECONDS["d"]
 """What was kept for other settings goes when nothing was added for so long."""
 
 _ENTRY = ".json"
+_KEPT = "kept"
 _WORK = ".work"
 _RENEWED = "renewed"
 _READERS = 16
@@ -64,7 +65,7 @@ class Shelf:
         with concurrent.futures.ThreadPoolExecutor(_READERS) as readers:
             found = zip(wanted, readers.map(self._entry, wanted), strict=True)
             return {
-                name: entry
+                name: {key: value for key, value in entry.items() if key != _KEPT}
                 for name, entry in found
                 if entry is not None and (entry["file"] is None or entry["file"] in there)
             }
@@ -85,7 +86,8 @@ class Shelf:
         if data is not None:
             file = f"{name}.{_new_name()}.{data.rpartition('.')[2]}"
             paths.rename(data, f"{self.folder}/{file}")
-        self._write(f"{name}{_ENTRY}", json.dumps(entry | {"file": file}), work)
+        told = entry | {"file": file, _KEPT: _now()}
+        self._write(f"{name}{_ENTRY}", json.dumps(told), work)
         return file
 
     @contextlib.contextmanager
@@ -114,7 +116,7 @@ class Shelf:
     def prune(self, is_needed: Callable[[str], bool]) -> list[str]:
         """Removes what is not needed any more.
 
-        That is entries; data without an entry and what killed runs left, once older than GRACE; and
+        That is entries; data that were replaced, or that killed runs left, once GRACE is over; and
         what was kept for other settings, ABANDONED since.
 
         Args:
@@ -133,7 +135,8 @@ class Shelf:
             stem, _, rest = name.partition(".")
             if rest.count(".") == 1 and stem and _age(name) > GRACE:
                 entry = self._entry(stem) if stem in held else None
-                if entry is None or entry["file"] != name:
+                replaced = entry is not None and entry["file"] != name
+                if entry is None or (replaced and _now() - entry[_KEPT] > GRACE):
                     paths.remove(f"{self.folder}/{name}")
         for name in paths.names(f"{self.folder}/{_WORK}"):
             if _age(f".{name}") > GRACE:
@@ -156,17 +159,21 @@ class Shelf:
         try:
             with paths.open_file(path, "rb") as file:
                 entry: dict[str, Any] = json.loads(file.read())
-                return entry if "file" in entry else None
-        except ValueError:
+                return entry if entry.keys() >= {"file", _KEPT} else None
+        except (ValueError, OSError):
             logging.getLogger(__name__).warning("%s cannot be read: its data are read anew", path)
             return None
 
 
 def _new_name() -> str:
     """A name that no other has, which tells when it was given."""
-    return f"{time.time_ns() // 1000:016x}-{uuid.uuid4().hex[:8]}"
+    return f"{_now():016x}-{uuid.uuid4().hex[:8]}"
 
 
 def _age(name: str) -> int:
     """How old a file is by its name, ``….TIME-RANDOM…``, microseconds."""
-    return time.time_ns() // 1000 - int(name.partition(".")[2].partition("-")[0], 16)
+    return _now() - int(name.partition(".")[2].partition("-")[0], 16)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

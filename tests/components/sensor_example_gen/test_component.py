@@ -18,6 +18,7 @@ from components.ingest.sensor import features as sensor_features
 from components.ingest.sensor.features import sensor_windows
 from components.sensor_example_gen import executor, stages
 from components.sensor_example_gen.component import SensorExampleGen
+from tests.memory_bucket import registered
 
 pytestmark = pytest.mark.tfx
 
@@ -183,8 +184,10 @@ def test_it_runs_in_a_pipeline(tmp_path, source):
     assert list(root.glob("quarantine/*/series-00000.parquet"))
 
 
-def test_a_rerun_reads_the_files_that_are_new_or_changed(source, plain, tmp_path):
-    kept = {"incremental": {"directory": str(tmp_path / "kept")}}
+@pytest.mark.parametrize("place", ["a folder", "a bucket"])
+def test_a_rerun_reads_the_files_that_are_new_or_changed(source, plain, tmp_path, place):
+    directory = registered() if place == "a bucket" else str(tmp_path / "kept")
+    kept = {"incremental": {"directory": directory}}
     incremental = source.model_validate(source.model_dump(mode="json") | kept)
     first, again = tmp_path / "first", tmp_path / "again"
     run(first, incremental)
