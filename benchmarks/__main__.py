@@ -13,6 +13,7 @@ BENCHMARKS = {
     "sql_ingest": ["--rows=50000", "--slow-rows=5000", "--memory-rows=50000", "--rounds=1"],
     "incremental": ["--rows", "50000"],
     "sensor_windows": ["--readings", "300000", "--rounds", "1"],
+    "collect": ["--messages", "5000", "--rounds", "1"],
     "join": ["--rows", "200000", "--rounds", "1"],
     "local_loop": ["--machines", "20", "--rounds", "1"],
     "scale": ["--readings", "1000000", "--epochs", "1"],

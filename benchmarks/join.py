@@ -143,15 +143,17 @@ def main() -> None:
                 with np.load(f"{folder}/{way}-{threads}.npz") as theirs:
                     for name in VALUES:
                         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=way)
+    rows = [
+        {"way": way, "threads": threads, **found}
+        for (way, threads), found in zip(rivals, took, strict=True)
+    ]
     results = {
         "machine": report.machine(),
         "rows": options.rows,
         "observations": options.rows // 2,
         "matched": matched,
-        "ways": [
-            {"way": way, "threads": threads, **found}
-            for (way, threads), found in zip(rivals, took, strict=True)
-        ],
+        "ways": rows,
+        "against_faster": turns.against_faster(rows, "join"),
     }
     report.write(options.output, "join", results, as_markdown(results))
 
@@ -172,7 +174,16 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"| {r['peak_bytes'] / 2**20:,.0f} MiB |"
         for r in results["ways"]
     ]
-    lines += ["", turns.said(results["machine"])]
+    lines += [
+        "",
+        *(
+            f"Ours is, on {row['threads']} thread(s), {turns.compared(row['wall_seconds'], names)} "
+            f"on the wall, {turns.compared(row['seconds'], names)} by CPU."
+            for row in results["against_faster"]
+        ),
+        "",
+        turns.said(results["machine"]),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -7,8 +7,9 @@ and malformed lines. ``python -m pipeline run`` works on it as on a user's data,
 own, which is deleted afterwards.
 
 Times of a stage are those that the run's log tells. Memory is what the run's processes hold
-together, those of Beam's workers and of the server under load included, looked at twenty times a
-second. The stages run in one process, so that a stage's peak holds what the ones before it left.
+together while it runs, those of Beam's workers and of the server under load included. Where stages
+run at once each is told what all of them use; where they share a process, a stage's peak holds what
+the ones before it left.
 """
 
 import argparse
@@ -30,7 +31,9 @@ from benchmarks import report
 from benchmarks.process_tree import Look, TreeWatch
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_STAGE = re.compile(r"stage (\S+): (running|done) ([\d.]+) s ?(.*)")
+_STAGE = re.compile(
+    r"stage (\S+): (running|done)(?: [\d.]+ s)?(?:, ([\d.]+) s of a processor;)? ?(.*)"
+)
 DAYS = 78
 """Sixty days to train, fourteen to evaluate, the label's horizon twice, and a little before."""
 READINGS_A_MACHINE = 59_000
@@ -98,19 +101,25 @@ def run(folder: pathlib.Path) -> tuple[list[Look], list[dict[str, Any]]]:
 
 
 def stages_of(log: pathlib.Path) -> list[dict[str, Any]]:
-    """The stages in the order of their ends: name, begin and end in seconds since the epoch."""
+    """The stages in the order of their ends.
+
+    Returns:
+      By stage its name, ``begin`` and ``end`` in seconds since the epoch, what it ``told``, and
+      ``cpu_seconds`` where the log tells them.
+    """
     stages, begun = [], {}
     for line in log.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         found = _STAGE.match(record["message"])
         if found is None:
             continue
-        name, state, _, told = found.groups()
+        name, state, cpu, told = found.groups()
         at = datetime.datetime.fromisoformat(record["time"].replace("Z", "+00:00")).timestamp()
         if state == "running":
             begun[name] = at
         else:
-            stages.append({"stage": name, "begin": begun[name], "end": at, "told": told})
+            own = {} if cpu is None else {"cpu_seconds": float(cpu)}
+            stages.append({"stage": name, "begin": begun[name], "end": at, "told": told, **own})
     return stages
 
 
@@ -121,8 +130,8 @@ def used(looks: Sequence[Look], begin: float, end: float) -> dict[str, float]:
     return {
         "seconds": round(end - begin, 2),
         "cpu_seconds": round(within[-1].cpu - before[-1].cpu, 2),
-        "peak_mb": round(max(look.resident for look in within) / 2**20),
-        "before_mb": round(before[-1].resident / 2**20),
+        "peak_mb": round(max(look.memory for look in within) / 2**20),
+        "before_mb": round(before[-1].memory / 2**20),
     }
 
 
@@ -133,14 +142,13 @@ def measure(readings: int, epochs: int, workers: int) -> dict[str, Any]:
         plant = make_project(folder, readings, epochs, workers)
         print(f"{readings:,}: {plant}", flush=True)
         looks, stages = run(folder)
-        first, last = stages[0]["begin"], looks[-1].at
-        measured = {
-            "start": used(looks, looks[0].at, first),
-            **{
-                s["stage"]: {**used(looks, s["begin"], s["end"]), "told": s["told"]} for s in stages
-            },
-            "whole run": used(looks, looks[0].at, last),
-        }
+        first, last = min(stage["begin"] for stage in stages), looks[-1].at
+        measured: dict[str, dict[str, Any]] = {"start": used(looks, looks[0].at, first)}
+        for stage in stages:
+            figures = used(looks, stage["begin"], stage["end"])
+            told = {name: stage[name] for name in ("cpu_seconds", "told") if name in stage}
+            measured[stage["stage"]] = figures | told
+        measured["whole run"] = used(looks, looks[0].at, last)
         for name, figures in measured.items():
             print(f"  {name}: {figures}", flush=True)
         return {"asked": readings, "plant": plant, "stages": measured}
@@ -210,8 +218,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"{text}\n`python -m pipeline run`, database and sensor files to a pushed version, "
         f"{results['epochs']} epochs, Beam in {results['workers']} process(es). "
         f"{'. '.join(held)}.\n"
-        "Memory is that of all the run's processes together. Most stages share one process: a peak "
-        "holds what imports and earlier stages left there.\n"
+        "Memory is that of all the run's processes together, a gigabyte of imports included; the "
+        "stage's own is what came on top of what they held when it began.\n"
         f"{machine['cores']} cores, {machine['platform']}, Python {machine['python']}.\n"
     )
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.sql_rivals import FLOORS, RIVALS
-from benchmarks.sql_rows import make_csv, make_sqlite
+from benchmarks.sql_rows import make_csv, make_duckdb, make_sqlite
 from components.ingest import examples, sql
 from components.ingest.examples import split_files
 from components.ingest.plan import FAR_FUTURE
@@ -35,14 +35,25 @@ from components.ingest.tfrecord import read_records
 
 _WORKERS = 2
 _RECORDS = "records.gz"
+_DATABASES = ("sqlite", "duckdb")
+_FAST = [("sqlite", 1), ("sqlite", _WORKERS), ("floor", 1), ("floor_tf", 1)]
+_FAST += [("duckdb", 1), ("floor_duckdb", 1)]
+_FLOOR_OF = [
+    (("sqlite", 1), "floor"),
+    (("sqlite", _WORKERS), "floor"),
+    (("sqlite", 1), "floor_tf"),
+    (("duckdb", 1), "floor_duckdb"),
+]
 _TIMES = ("seconds", "cpu_seconds")
 _NAMES = {
-    "sql": "SqlExampleGen, SQLite",
+    "sqlite": "SqlExampleGen, SQLite",
+    "duckdb": "SqlExampleGen, DuckDB",
     "csv": "TFX's CsvExampleGen",
     "pandas": "pandas.read_sql, to_csv, CsvExampleGen",
     "presto": "TFX's PrestoExampleGen, its client reading SQLite",
     "floor": "the floor (ADBC, CRC-32C, ISA-L)",
     "floor_tf": "the floor with TensorFlow's writer",
+    "floor_duckdb": "the floor from DuckDB",
 }
 
 
@@ -57,12 +68,12 @@ def beam_arguments(workers: int) -> list[Any]:
     ]
 
 
-def source_of(folder: Path, workers: int = 1) -> SqlSource:
+def source_of(what: str, folder: Path, workers: int = 1) -> SqlSource:
     """The source that is read."""
     return SqlSource.model_validate(
         {
             "kind": "sql",
-            "url": f"sqlite:///{folder / 'plant.db'}",
+            "url": f"{what}:///{folder}/plant.{what}",
             "query": "SELECT * FROM observations WHERE observed_at >= :begin",
             "entity": "machine_id",
             "time": "observed_at",
@@ -75,11 +86,11 @@ def make_records(folder: Path) -> None:
     """Writes the rows' records, which the floors write once more."""
     with examples.ShardWriter(str(folder / _RECORDS)) as writer:
         times = sql.Times(0, FAR_FUTURE, FAR_FUTURE)
-        for batch in sql.read_source("observations", source_of(folder), times):
+        for batch in sql.read_source("observations", source_of("sqlite", folder), times):
             writer.write(batch)
 
 
-def run_sql(folder: Path, output: str, workers: int) -> float:
+def run_sql(what: str, folder: Path, output: str, workers: int) -> float:
     """Seconds of SqlExampleGen's executor."""
     from tfx.types import standard_artifacts
 
@@ -95,7 +106,7 @@ def run_sql(folder: Path, output: str, workers: int) -> float:
         {"examples": [written], "report": [told]},
         {
             "name": "observations",
-            "source": source_of(folder, workers).model_dump_json(),
+            "source": source_of(what, folder, workers).model_dump_json(),
             "as_of": "2030-01-01",
             "split": '{"by": "time", "train": "3650d", "eval": "14d"}',
             "horizon": "0s",
@@ -143,14 +154,14 @@ def measure_here(what: str, folder: Path, output: str, workers: int) -> None:
     import tfx.components  # noqa: F401
 
     records: Any = None
-    if what == "floor":
+    if what in ("floor", "floor_duckdb"):
         records = gzip.decompress((folder / _RECORDS).read_bytes())
     elif what == "floor_tf":
         records = list(read_records([str(folder / _RECORDS)]))
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = _cpu_seconds()
-    if what == "sql":
-        seconds = run_sql(folder, output, workers)
+    if what in _DATABASES:
+        seconds = run_sql(what, folder, output, workers)
     elif what in FLOORS:
         seconds = FLOORS[what](folder, output, records)
     else:
@@ -170,25 +181,32 @@ def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> d
         folders = {size: Path(root, str(size)) for size in {rows, slow_rows, *memory_rows}}
         for size, folder in folders.items():
             folder.mkdir()
-            make_sqlite(folder / "plant.db", size)
-        make_csv(folders[slow_rows] / "plant.csv", slow_rows)
+            make_sqlite(folder / "plant.sqlite", size)
+        for size in {rows, slow_rows}:
+            make_csv(folders[size] / "plant.csv", size)
+        make_duckdb(folders[rows] / "plant.duckdb", folders[rows] / "plant.csv")
         make_records(folders[rows])
         fast = [
             measure(what, folders[rows], rows, workers)
             for _ in range(rounds)
-            for what, workers in (("sql", 1), ("sql", _WORKERS), ("floor", 1), ("floor_tf", 1))
+            for what, workers in _FAST
         ]
-        slow = [measure(what, folders[slow_rows], slow_rows) for what in ("sql", *RIVALS)]
-        memory = [measure("sql", folders[size], size) for size in memory_rows]
+        slow = [measure(what, folders[slow_rows], slow_rows) for what in ("sqlite", *RIVALS)]
+        memory = [measure("sqlite", folders[size], size) for size in memory_rows]
     return {
         "machine": report.machine(),
         "slow": slow,
         "times_faster": {r["what"]: _times(r, slow[0]) for r in slow[1:]},
         "fast": fast,
-        "share_of_floor": {
-            floor: {n: _times(_median(fast, floor), _median(fast, "sql", n)) for n in (1, _WORKERS)}
-            for floor in FLOORS
-        },
+        "share_of_floor": [
+            {
+                "what": what,
+                "workers": workers,
+                "floor": floor,
+                **_times(_median(fast, floor), _median(fast, what, workers)),
+            }
+            for (what, workers), floor in _FLOOR_OF
+        ],
         "memory": memory,
         "memory_growth": round(memory[-1]["peak_mb"] / memory[0]["peak_mb"], 3),
     }
@@ -222,10 +240,10 @@ def as_markdown(results: dict[str, Any]) -> str:
         for what, times in results["times_faster"].items()
     ]
     lines += [
-        f"- It reaches {share['seconds']:.0%} of the speed of {_NAMES[floor]} with {workers} "
-        f"worker(s) (by CPU time {share['cpu_seconds']:.0%})."
-        for floor, shares in results["share_of_floor"].items()
-        for workers, share in shares.items()
+        f"- {_NAMES[share['what']]}, with {share['workers']} worker(s) reaches "
+        f"{share['seconds']:.0%} of the speed of {_NAMES[share['floor']]} (by CPU time "
+        f"{share['cpu_seconds']:.0%})."
+        for share in results["share_of_floor"]
     ]
     first, last = results["memory"][0], results["memory"][-1]
     lines += [

@@ -7,6 +7,8 @@
 - ``floor``: no more than reading the rows once and writing the same records once, in C: ADBC's
   SQLite driver to Arrow; CRC-32C and deflate (ISA-L) over records that were made before.
 - ``floor_tf``: the same with TensorFlow's own writer of records.
+- ``floor_duckdb``: the first for DuckDB, whose own Arrow SqlExampleGen takes as it is.
+- ``floor_duckdb``: the first, but reading DuckDB, whose own Arrow SqlExampleGen takes too.
 """
 
 import sqlite3
@@ -16,6 +18,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import google_crc32c
 import tensorflow as tf
 from adbc_driver_sqlite import dbapi
@@ -38,7 +41,7 @@ def run_pandas(folder: Path, output: str, arguments: list[Any]) -> float:
     import pandas as pd
 
     begun = time.perf_counter()
-    connection = sqlite3.connect(folder / "plant.db")
+    connection = sqlite3.connect(folder / "plant.sqlite")
     rows = pd.read_sql(QUERY, connection)
     connection.close()
     Path(output, "csv").mkdir(parents=True)
@@ -48,7 +51,7 @@ def run_pandas(folder: Path, output: str, arguments: list[Any]) -> float:
 
 def run_presto(folder: Path, output: str, arguments: list[Any]) -> float:
     """Seconds of the executor of TFX's PrestoExampleGen."""
-    sys.modules["prestodb"] = _client(folder / "plant.db")
+    sys.modules["prestodb"] = _client(folder / "plant.sqlite")
     from google.protobuf import any_pb2
     from tfx.examples.custom_components.presto_example_gen.presto_component.executor import Executor
     from tfx.examples.custom_components.presto_example_gen.proto import presto_config_pb2
@@ -64,13 +67,17 @@ def run_floor(folder: Path, output: str, framed: bytes) -> float:
     """Seconds of reading the rows to Arrow and writing records, framed before."""
     begun = time.perf_counter()
     _read(folder)
-    deflate = isal_zlib.compressobj(1, wbits=31)
-    with _split_file(output).open("wb") as file:
-        for at in range(0, len(framed), _BLOCK_BYTES):
-            block = framed[at : at + _BLOCK_BYTES]
-            google_crc32c.value(block)
-            file.write(deflate.compress(block))
-        file.write(deflate.flush())
+    _write(output, framed)
+    return time.perf_counter() - begun
+
+
+def run_floor_duckdb(folder: Path, output: str, framed: bytes) -> float:
+    """``run_floor`` from DuckDB."""
+    begun = time.perf_counter()
+    with duckdb.connect(str(folder / "plant.duckdb"), read_only=True) as connection:
+        for _ in connection.execute(QUERY).to_arrow_reader(_BATCH_ROWS):
+            pass
+    _write(output, framed)
     return time.perf_counter() - begun
 
 
@@ -82,6 +89,16 @@ def run_floor_tf(folder: Path, output: str, records: list[bytes]) -> float:
         for record in records:
             writer.write(record)
     return time.perf_counter() - begun
+
+
+def _write(output: str, framed: bytes) -> None:
+    deflate = isal_zlib.compressobj(1, wbits=31)
+    with _split_file(output).open("wb") as file:
+        for at in range(0, len(framed), _BLOCK_BYTES):
+            block = framed[at : at + _BLOCK_BYTES]
+            google_crc32c.value(block)
+            file.write(deflate.compress(block))
+        file.write(deflate.flush())
 
 
 def _split_file(output: str) -> Path:
@@ -150,7 +167,7 @@ def _client(database: Path) -> Any:
 
 def _read(folder: Path) -> None:
     with (
-        dbapi.connect(f"file:{folder / 'plant.db'}?mode=ro") as connection,
+        dbapi.connect(f"file:{folder / 'plant.sqlite'}?mode=ro") as connection,
         connection.cursor() as cursor,
     ):
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _BATCH_ROWS})
@@ -161,5 +178,5 @@ def _read(folder: Path) -> None:
 
 RIVALS = {"csv": run_csv, "pandas": run_pandas, "presto": run_presto}
 """Each takes the data's folder, where to write, and Beam's arguments."""
-FLOORS = {"floor": run_floor, "floor_tf": run_floor_tf}
+FLOORS = {"floor": run_floor, "floor_tf": run_floor_tf, "floor_duckdb": run_floor_duckdb}
 """Each takes the data's folder, where to write, and what."""

@@ -1,4 +1,4 @@
-"""The rows that reading SQL is measured on: a SQLite table, and the same as CSV."""
+"""The rows that reading SQL is measured on: a table of SQLite or DuckDB, and the same as CSV."""
 
 import csv
 import datetime
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 
 COLUMNS = {
@@ -19,6 +20,7 @@ COLUMNS = {
     "model": "TEXT",
     "error": "TEXT",
 }
+_DUCKDB = {"INTEGER": "BIGINT", "REAL": "DOUBLE"}
 _START = datetime.datetime(2020, 1, 1)
 _CHUNK = 100_000
 
@@ -58,3 +60,13 @@ def make_csv(path: Path, count: int) -> None:
         writer.writerow(COLUMNS)
         for chunk in rows_of(count):
             writer.writerows(chunk)
+
+
+def make_duckdb(path: Path, read: Path) -> None:
+    """The rows of a CSV file."""
+    kinds = COLUMNS | {"observed_at": "TIMESTAMP"}
+    columns = ", ".join(f"{name} {_DUCKDB.get(kind, kind)}" for name, kind in kinds.items())
+    connection = duckdb.connect(str(path))
+    connection.execute(f"CREATE TABLE observations ({columns})")
+    connection.execute(f"COPY observations FROM '{read}' (HEADER)")
+    connection.close()

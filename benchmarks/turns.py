@@ -73,6 +73,30 @@ def take(module: str, rivals: Sequence[tuple[str, ...]], rounds: int) -> list[di
     ]
 
 
+def against_faster(rows: Sequence[dict[str, Any]], ours: str) -> list[dict[str, Any]]:
+    """By number of threads: how fast ours is, beside the faster of Polars and DuckDB.
+
+    Args:
+      rows: by ``way`` and ``threads`` what ``take`` returns.
+      ours: our way.
+    """
+    found = []
+    for threads in THREADS:
+        mine = {row["way"]: row for row in rows if row["threads"] == threads}
+        beside: dict[str, Any] = {"threads": threads}
+        for name in ("wall_seconds", "seconds"):
+            peer = min(("polars", "duckdb"), key=lambda way: mine[way][name])
+            times = round(mine[peer][name] / mine[ours][name], 2)
+            beside[name] = {"peer": peer, "times_as_fast": times}
+        found.append(beside)
+    return found
+
+
+def compared(beside: dict[str, Any], names: dict[str, str]) -> str:
+    """One comparison of ``against_faster`` in words."""
+    return f"{beside['times_as_fast']:.2f} times as fast as {names[beside['peer']]}"
+
+
 def said(machine: dict[str, Any]) -> str:
     """What a reader should know of a table's figures."""
     return (

@@ -20,6 +20,10 @@ _FROM_TRAINER = ("Trainer", "Evaluator", "ServingGate", "VersionPusher")
 
 _ON_BEAM = ("PointInTimeJoin", "StatisticsGen", "Transform", "Evaluator")
 
+# A local run begins their work before the gates that they wait for have said their word: it changes
+# nothing but their own outputs, which are published only then.
+AHEAD = ("Transform",)
+
 # They read and write the release record.
 RELEASING = ("Champion", "VersionPusher")
 

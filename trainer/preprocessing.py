@@ -1,6 +1,6 @@
 """The features' transformation, computed by Transform and served inside the model's graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -36,7 +36,7 @@ def preprocessing_fn(
     single = _single_valued({name: inputs[name] for name in config.raw})
     outputs: dict[str, tf.Tensor] = {}
     if config.numeric:
-        values = tf.concat([_number(name, single[name]) for name in config.numeric], axis=1)
+        values = _numbers(single, config.numeric)
         missing = tf.math.is_nan(values)
         z = tft.scale_to_z_score(values, elementwise=True)
         z = tf.clip_by_value(z, -features.CLIP, features.CLIP)
@@ -55,7 +55,7 @@ def preprocessing_fn(
         )
         indices.append(_dense(present, index, tf.constant(-1, tf.int64)) + 1)
     for bucketized in config.bucketized:
-        number = _number(bucketized.name, single[bucketized.name])
+        number = _numbers(single, [bucketized.name])
         boundaries = tft.quantiles(number, bucketized.buckets, epsilon=0.01)
         index = tft.apply_buckets(number, boundaries)
         indices.append(tf.where(tf.math.is_nan(number), tf.zeros_like(index), index + 1))
@@ -86,7 +86,7 @@ def _single_valued(columns: Mapping[str, Column]) -> dict[str, Column]:
     sparse = {name: x for name, x in columns.items() if isinstance(x, tf.SparseTensor)}
     if not sparse:
         return dict(columns)
-    widths = tf.stack([x.dense_shape[1] for x in sparse.values()])
+    widths = tf.stack([x.dense_shape for x in sparse.values()])[:, 1]
     check = tf.debugging.Assert(
         tf.reduce_max(widths) <= 1,
         [
@@ -104,14 +104,40 @@ def _single_valued(columns: Mapping[str, Column]) -> dict[str, Column]:
     return {**columns, **checked}
 
 
-def _number(name: str, column: Column) -> tf.Tensor:
-    """A column as float32 [batch, 1], NaN where missing."""
-    if column.dtype == tf.string:
-        raise ValueError(f"numeric feature {name!r} is text: name it under features.categorical")
-    if isinstance(column, tf.SparseTensor):
-        values = tf.cast(column.values, tf.float32)
-        return _dense(column, values, tf.constant(float("nan")))
-    return tf.reshape(tf.cast(column, tf.float32), [-1, 1])
+def _numbers(columns: Mapping[str, Column], names: Sequence[str]) -> tf.Tensor:
+    """Columns as float32 [batch, columns], NaN where missing.
+
+    All that may miss values are spread at once: Transform and what reads its graph trace it a dozen
+    times, and the time that takes grows with the operations.
+    """
+    for name in names:
+        if columns[name].dtype == tf.string:
+            raise ValueError(
+                f"numeric feature {name!r} is text: name it under features.categorical"
+            )
+    sparse = [name for name in names if isinstance(columns[name], tf.SparseTensor)]
+    parts = [
+        tf.reshape(tf.cast(columns[name], tf.float32), [-1, 1])
+        for name in names
+        if name not in sparse
+    ]
+    if sparse:
+        rows = columns[sparse[0]].dense_shape[0]
+        # A batch without any value of a column is one without its width.
+        shape = tf.stack([rows, tf.constant(1, tf.int64)])
+        together = tf.sparse.concat(
+            1,
+            [
+                tf.SparseTensor(x.indices, tf.cast(x.values, tf.float32), shape)
+                for x in (columns[name] for name in sparse)
+            ],
+        )
+        dense = tf.sparse.to_dense(together, tf.constant(float("nan")))
+        parts.insert(0, tf.reshape(dense, [-1, len(sparse)]))
+    if len(parts) == 1:
+        return parts[0]
+    order = [*sparse, *(name for name in names if name not in sparse)]
+    return tf.gather(tf.concat(parts, axis=1), [order.index(name) for name in names], axis=1)
 
 
 def _category(name: str, column: Column) -> tuple[tf.SparseTensor, tf.Tensor]:
@@ -150,4 +176,4 @@ def _label(config: Config, column: Column) -> tf.Tensor:
             f"label {config.label!r} is text: a {config.task} label must be a number"
             + (" (0 or 1)" if config.task == "binary" else "")
         )
-    return _number(config.label, column)
+    return _numbers({config.label: column}, [config.label])

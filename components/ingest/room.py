@@ -12,8 +12,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, and a file above what the process or its disk allow."""
 
 
-class UnwritableError(Exception):
-    """A file that cannot be written."""
+class UnwritableError(OSError):
+    """A file that cannot be written; its only argument is what to tell."""
 
 
 @contextlib.contextmanager
@@ -21,6 +21,8 @@ def writing(path: str) -> Iterator[None]:
     """Turns what the system refuses in the block into an UnwritableError that names the file."""
     try:
         yield
+    except UnwritableError:
+        raise
     except OSError as error:
         raise unwritable(path, error) from None
 

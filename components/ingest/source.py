@@ -165,6 +165,13 @@ class RowSource(Source):
         """How far before the first observation rows are needed, microseconds."""
         return max([w.size for w in self.windows] + [self.tolerance or 0])
 
+    def identity(self, name: str) -> str:
+        """Tells a store from another one under the same name; empty where nothing does.
+
+        Parts must come from one store: a database's file may be moved over while it is read.
+        """
+        return ""
+
     def plan(self, name: str, times: Times) -> Plan:
         """Settles the columns and cuts the rows of a stretch of time into parts.
 

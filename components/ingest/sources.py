@@ -90,6 +90,13 @@ class SqlSource(RowSource):
             pass  # A watermark of a file's size would not find out that it is no database.
         return sql.watermark(name, self, as_of)
 
+    def identity(self, name: str) -> str:
+        """Of a SQLite or DuckDB file its disk's number of it."""
+        from components.ingest.sql.connect import database_file, database_url
+
+        path = database_file(database_url(name, self))
+        return str(path.stat().st_ino) if path is not None and path.exists() else ""
+
     def plan(self, name: str, times: Times) -> Plan:
         """See ``sql.plan``."""
         from components.ingest import sql

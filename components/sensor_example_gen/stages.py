@@ -19,7 +19,7 @@ from components.ingest.sensor.buckets import (
     WholeFile,
     read_bucket,
 )
-from components.ingest.sensor.features import SensorJob, bucket_windows, clean_parts
+from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.kept import KeptPart, KeptReadings, Reject, name_of
 from components.ingest.sensor.tally import Tally
@@ -61,20 +61,23 @@ class CleanPortion(beam.DoFn):
             QuarantineWriter(f"{self._quarantine}/{name}.parquet") as rejected,
             BucketWriter(self._job.plan, self._work, name, self._job.buckets) as writer,
         ):
-            for readings in self._clean(parts, tally, rejected.write):
-                writer.write(readings)
+            if self._store is None:
+                for given in finish_parts(self._job, parts, tally, rejected.write, writer.part):
+                    writer.append(given)
+            else:
+                for readings in self._kept_or_clean(self._store, parts, tally, rejected.write):
+                    writer.write(readings)
         yield from writer.files.items()
 
-    def _clean(self, parts: list[Part], tally: Tally, reject: Reject) -> Iterator[pa.RecordBatch]:
-        if self._store is None:
-            yield from clean_parts(self._job, parts, tally, reject)
-            return
+    def _kept_or_clean(
+        self, store: KeptReadings, parts: list[Part], tally: Tally, reject: Reject
+    ) -> Iterator[pa.RecordBatch]:
         for part in parts:
             kept = self._kept.get(name_of(part))
             if kept is not None:
-                yield from self._store.take(part, kept, tally, reject)
+                yield from store.take(part, kept, tally, reject)
             else:
-                yield from self._store.clean(self._job, part, tally, reject)
+                yield from store.clean(self._job, part, tally, reject)
 
 
 class WindowBucket(beam.DoFn):

@@ -12,6 +12,7 @@ from absl import logging
 from components.ingest import tfrecord
 from components.serving_gate import answers
 from components.serving_gate.answers import InProcess
+from components.serving_gate.quiet import quiet
 from components.serving_gate.requests import EXAMPLES, Request, make, warmup
 from components.serving_gate.served import NotServedError, Served, serve
 from components.serving_gate.settings import GateSettings
@@ -107,7 +108,7 @@ def examine(model: Path, records: Sequence[bytes], settings: GateSettings, work:
             requests = make(records, inputs, _CHECKED_ROWS)
             asyncio.run(_check(served, requests, in_process, settings, verdict))
             tries: list[Result] = []
-            with served.watch_processors() as processors:
+            with quiet(), served.watch_processors() as processors:
                 while len(tries) < settings.tries:
                     logging.info("serving gate: %g requests/s", settings.rate)
                     tries.append(asyncio.run(_load(served, single, settings)))

@@ -10,6 +10,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.ingest.durations import format_instant, parse_duration
+from components.ingest.errors import DataError
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.kinds import source_from_json
 from components.ingest.patience import plan_parts
@@ -64,6 +65,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if source.incremental is not None:
             self._read_by_day(name, source, times, exec_properties, examples, report)
             return
+        identity = source.identity(name)
         plan = plan_parts(name, source, times)
         work = f"{examples.uri}/{_WORK}"
         folder = split_folder(examples.uri, SPLIT)
@@ -88,6 +90,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             problem = read_error(work)
             if problem is None:
                 raise
+        if source.identity(name) != identity:
+            problem = DataError(
+                name,
+                source.place(name),
+                "it was removed or moved over while the run read it",
+                "Run again",
+            )
         if problem is not None:
             raise problem
         pieces = read_pieces(work)

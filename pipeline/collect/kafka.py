@@ -38,7 +38,7 @@ class Kafka:
     def __init__(self, settings: KafkaStream, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._next: dict[tuple[str, int], int] = {}
+        self._last: dict[tuple[str, int | None], int] = {}
         self._held = False
         self._take = _TAKE_MESSAGES
         self._lag_at = 0.0
@@ -83,51 +83,53 @@ class Kafka:
         found = self._consumer.consume(self._take, seconds)
         if self._error is not None:
             raise self._error
-        messages = [message for message in found if self._is_message(message)]
-        arrived = Messages(
-            payloads=[message.value() for message in messages],
-            topics=[message.topic() for message in messages],
-            keys=[message.key() for message in messages],
-            arrived=[self._instant(*message.timestamp()) for message in messages],
-            partitions=[message.partition() for message in messages],
-            numbers=[message.offset() for message in messages],
-        )
-        if messages:
-            for message in messages:
-                self._next[message.topic(), message.partition()] = message.offset() + 1
-            size = sum(map(len, filter(None, arrived.payloads))) // len(messages) + 1
+        arrived = self._columns(found)
+        if len(arrived):
+            places = zip(arrived.topics, arrived.partitions, strict=True)
+            self._last |= dict(zip(places, arrived.numbers, strict=True))
+            size = sum(map(len, filter(None, arrived.payloads))) // len(arrived) + 1
             self._take = min(max(_TAKE_BYTES // size, 1), _TAKE_MESSAGES)
         self._tell_lag()
         return arrived
 
     def acknowledge(self) -> None:
         """See Broker: commits offsets. If that fails they are committed with the next ones."""
-        if not self._next:
+        if not self._last:
             return
         offsets = [
-            self._kafka.TopicPartition(topic, partition, offset)
-            for (topic, partition), offset in self._next.items()
+            self._kafka.TopicPartition(topic, partition, offset + 1)
+            for (topic, partition), offset in self._last.items()
         ]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except self._kafka.KafkaException as error:
             _log.warning("offsets are not committed yet: %s", error.args[0].str())
             return
-        self._next.clear()
+        self._last.clear()
 
     def close(self) -> None:
         """See Broker."""
         self._consumer.close()
         self._metrics.connected.set(0)
 
-    def _is_message(self, message: Any) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        self._on_error(error)
-        return False
+    def _columns(self, found: list[Any]) -> Messages:
+        """Messages as columns, by the client's C functions; what is an error is told."""
+        message = self._kafka.Message
+        if any(map(message.error, found)):
+            for error in filter(None, map(message.error, found)):
+                self._on_error(error)
+            found = [one for one in found if one.error() is None]
+        return Messages(
+            payloads=list(map(message.value, found)),
+            topics=list(map(message.topic, found)),
+            keys=list(map(message.key, found)),
+            arrived=list(map(self._instant, map(message.timestamp, found))),
+            partitions=list(map(message.partition, found)),
+            numbers=list(map(message.offset, found)),
+        )
 
-    def _instant(self, kind: int, milliseconds: int) -> int:
+    def _instant(self, stamp: tuple[int, int]) -> int:
+        kind, milliseconds = stamp
         if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE:
             return time.time_ns() // 1000
         return milliseconds * MICROSECONDS["ms"]
@@ -170,7 +172,7 @@ class Kafka:
 
     def _forget(self, partitions: list[Any]) -> None:
         for partition in partitions:
-            self._next.pop((partition.topic, partition.partition), None)
+            self._last.pop((partition.topic, partition.partition), None)
 
     def _tell_lag(self) -> None:
         now = time.monotonic()

@@ -17,6 +17,7 @@ from pipeline.collect.metrics import Metrics
 from pipeline.settings.collect import MqttStream
 
 _AHEAD_BYTES = 8 << 20
+_TAKE_MESSAGES = 10_000
 _KEEP_ALIVE = 60
 _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = (1, 30)
@@ -87,8 +88,8 @@ class Mqtt:
             if hold:
                 self._changed.wait(seconds)
                 return Messages()
-            if not self._packets and not len(self._arrived):
-                self._changed.wait(seconds)
+            # Many at once: columns of a few messages cost as much as of thousands.
+            self._changed.wait_for(self._enough, seconds)
             arrived, self._arrived, self._arrived_bytes = self._arrived, Messages(), 0
             self._taken += self._packets
             self._packets = []
@@ -194,7 +195,17 @@ class Mqtt:
             self._arrived_bytes += size
             if message.qos:
                 self._packets.append((connection, message.mid))
-            self._changed.notify_all()
+            if self._enough():
+                self._changed.notify_all()
+
+    def _enough(self) -> bool:
+        return (
+            self.full
+            or len(self._arrived) >= _TAKE_MESSAGES
+            or self._arrived_bytes >= _AHEAD_BYTES // 2
+            or self._error is not None
+            or self._closing
+        )
 
 
 def make_client(settings: MqttStream, client_id: str, manual_ack: bool = False) -> Any:

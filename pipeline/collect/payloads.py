@@ -1,6 +1,7 @@
 """Payloads into readings: JSON decoded, rows found, values picked by path; a column at a time."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,8 +54,13 @@ def find_rows(
       value.
     """
     found = documents if path is None else pick(documents, path.split("."))
-    if not bad and all(type(value) is dict for value in found):
+    kinds = set() if bad else set(map(type, found))
+    if kinds == {dict}:
         return list(found), np.arange(len(found)), []
+    if kinds == {list}:
+        flat = list(itertools.chain.from_iterable(found))
+        if set(map(type, flat)) == {dict}:
+            return flat, np.repeat(np.arange(len(found)), list(map(len, found))), []
     rows: list[dict[str, Any]] = []
     of: list[int] = []
     foreign: list[tuple[int, Any]] = []
@@ -102,6 +108,17 @@ def numbers_column(values: list[Any]) -> pa.Array:
         except _CONVERSION:
             continue
     return _text_column(values)
+
+
+def number_columns(
+    rows: Sequence[dict[str, Any]], names: Sequence[str]
+) -> dict[str, pa.Array] | None:
+    """Measured values of readings that are all numbers, in one go; else None."""
+    try:
+        found = pa.array(rows, pa.struct([(name, pa.float64()) for name in names]))
+    except _CONVERSION:
+        return None
+    return dict(zip(names, found.flatten(), strict=True))
 
 
 def keys_column(values: list[Any]) -> pa.Array:

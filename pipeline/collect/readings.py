@@ -21,6 +21,7 @@ from pipeline.collect.payloads import (
     decode,
     find_rows,
     keys_column,
+    number_columns,
     numbers_column,
     picker,
     topic_level,
@@ -110,6 +111,7 @@ class Reader:
             fields.setdefault(source.time.received_at, "@arrival")
         self._from_arrival = {name for name, path in fields.items() if path == "@arrival"}
         self._columns: dict[str, Callable[[_Work], pa.Array]] = {}
+        self._plain = [name for name in wanted.numbers if name not in fields]
         for name in wanted.names:
             self._columns[name] = self._column(name, fields.get(name), name in wanted.numbers)
 
@@ -129,7 +131,11 @@ class Reader:
             rows, of, values = find_rows(documents, self._payload.rows, bad)
             foreign = [(i, _json(v, messages.payloads[i]), "not_an_object") for i, v in values]
             work = _Work(messages, documents, rows, of)
-        columns = {name: make(work) for name, make in self._columns.items()}
+        together = (number_columns(work.rows, self._plain) if work.rows else None) or {}
+        columns = {
+            name: together[name] if name in together else make(work)
+            for name, make in self._columns.items()
+        }
         keep = np.ones(len(work.of), bool)
         for name in self._times:
             columns[name], reasons = self._instants(name, columns[name])

@@ -21,7 +21,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from pipeline.kubeflow.container import invocation, storage
-from pipeline.local import child, logs, lost_worker
+from pipeline.local import logs, lost_worker
+from pipeline.local.errors import message
 from pipeline.local.run_spans import task_span
 from pipeline.metrics import task as metrics
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
             task.run(known.executor_class_path, asked, places, beam_args)
     except Exception as error:
-        logging.exception("%s", child.message(error))
+        logging.exception("%s", message(error))
         return 1
     logging.info("done")
     return 0

@@ -154,6 +154,8 @@ def execute(
             _write_report(settings, folder, console)
             return 130
     if code:
+        # Had the stages' process been killed, its workers would work on.
+        process.stop()
         table.end_running("failed")
     _print_table(console, table)
     record.write("failed" if code else "done", table, outcome)

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, one file a run."""
 
+import io
 import logging
 import pathlib
 import sys
@@ -18,7 +19,11 @@ def log_to(path: pathlib.Path, run_id: str) -> JsonFormatter:
     Returns:
       The formatter, whose ``node`` tells the stage.
     """
-    return _log_to(logging.FileHandler(path, encoding="utf-8"), run_id)
+    # One write a line: several processes append to the file.
+    raw = path.open("ab", buffering=0)
+    return _log_to(
+        logging.StreamHandler(io.TextIOWrapper(raw, "utf-8", write_through=True)), run_id
+    )
 
 
 def log_to_stdout() -> JsonFormatter:

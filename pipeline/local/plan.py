@@ -37,7 +37,8 @@ def resolve_as_of(settings: Settings, text: str | None) -> int:
         now = datetime.datetime.now(datetime.timezone.utc)
         return parse_instant(now.replace(microsecond=0).isoformat())
     if text == "latest":
-        newest = sql.latest(settings.spine, settings.spine_source)
+        name, spine = settings.spine, settings.spine_source
+        newest = answered(name, spine, lambda: sql.latest(name, spine))
         return newest + settings.label.horizon + 1
     return parse_instant(text)
 

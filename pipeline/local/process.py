@@ -26,6 +26,12 @@ class StagesProcess:
         environment = os.environ | {
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1"),
             "PYTHONUNBUFFERED": "1",
+            # Beam parses its options again and again, and argparse asks for each of hundreds how
+            # wide the terminal is.
+            "COLUMNS": "80",
+            "LINES": "24",
+            # Stages that run at once share a GPU's memory.
+            "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
             # Beam's worker processes find the project's packages by this.
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(pathlib.Path.cwd()), os.environ.get("PYTHONPATH")])
@@ -62,6 +68,15 @@ class StagesProcess:
             except ProcessLookupError:
                 break
             deadline = time.monotonic() + patience
-            while time.monotonic() < deadline and self._process.poll() is None:
+            while time.monotonic() < deadline and self._alive():
                 time.sleep(0.05)
         self._process.wait()
+
+    def _alive(self) -> bool:
+        """Whether it or a stage's process is left; they are one group."""
+        self._process.poll()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True

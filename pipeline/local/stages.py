@@ -3,16 +3,20 @@
 import logging
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from tfx.orchestration import pipeline as tfx_pipeline
 
 from observability.records import JsonFormatter
-from pipeline import fingerprint, history, launch
+from pipeline import fingerprint, launch
 from pipeline.definition import RunInputs, create_pipeline
+from pipeline.history import Output
 from pipeline.local import decision, summaries
 from pipeline.local.events import Event, EventWriter
-from pipeline.local.runner import ObservedDagRunner, Stage
+from pipeline.local.runner import ObservedDagRunner
+from pipeline.local.stage import Stage
+from pipeline.nodes import AHEAD
 from pipeline.settings import load_settings
 
 _TOLD = tuple(str(fingerprint.ROOT / folder) for folder in ("trainer", "components/tuner"))
@@ -21,19 +25,49 @@ _TOLD = tuple(str(fingerprint.ROOT / folder) for folder in ("trainer", "componen
 class ProgressHandler(logging.Handler):
     """Hands what the project's own code logs to the live table, as the running stage's text."""
 
-    def __init__(self, events: EventWriter, formatter: JsonFormatter) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self._events = events
-        self._formatter = formatter
+        self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends the message's first line if the project's code logged it, one of many workers."""
-        node = self._formatter.node
-        if getattr(record, "worker", 0):
-            return
-        if node and record.pathname.startswith(_TOLD):
-            first = record.getMessage().partition("\n")[0]
-            self._events.send(Event("progress", node=node, text=first))
+        """Tells the message's first line if the project's code logged it, one of many workers."""
+        if not getattr(record, "worker", 0) and record.pathname.startswith(_TOLD):
+            self._tell(record.getMessage().partition("\n")[0])
+
+
+class Observer:
+    """Tells a run's stages to who shows them, and remembers what they made.
+
+    Attributes:
+      ended: by stage, the artifacts it made.
+    """
+
+    def __init__(self, events: EventWriter, formatter: JsonFormatter) -> None:
+        self._events = events
+        self._formatter = formatter
+        self.ended: dict[str, list[Output]] = {}
+
+    def observe(self, stage: Stage) -> None:
+        """Takes in that a stage began or ended."""
+        self.ended[stage.node] = list(stage.outputs)
+        # While others still run, the table tells why this one failed.
+        text = stage.text or stage.error.partition("\n")[0]
+        self._events.send(
+            Event("stage", node=stage.node, state=stage.state, seconds=stage.seconds, text=text)
+        )
+
+    def progress(self, node: str, text: str) -> None:
+        """Takes in a running stage's newest line."""
+        self._events.send(Event("progress", node=node, text=text))
+
+    def enter(self, node: str, tell: Callable[[str], None]) -> None:
+        """Prepares the process that a stage runs in."""
+        self._formatter.node = node
+        logging.getLogger().addHandler(ProgressHandler(tell))
+
+    def sum_up(self, outputs: list[Output]) -> str:
+        """A line for what a stage made."""
+        return summaries.of(outputs)
 
 
 def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> None:
@@ -43,15 +77,14 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
       plan: what pipeline.local.command wrote: settings, run_id, from_nodes, to_nodes,
         base_run_id, and the fields of RunInputs under ``inputs``.
       events: where progress goes.
-      formatter: the log's formatter, told the running stage.
+      formatter: the log's formatter; in a stage's process it is told the stage.
 
     Raises:
-      Exception: whatever the failing stage raised.
+      StageError: for the stage that failed first.
     """
     settings = load_settings(pathlib.Path(plan["settings"]))
     os.environ.update(launch.environment(settings))
     inputs = RunInputs(**plan["inputs"])
-    logging.getLogger().addHandler(ProgressHandler(events, formatter))
     events.send(Event("phase", text="compiling the pipeline"))
     pipeline = create_pipeline(settings, inputs)
     events.send(
@@ -65,25 +98,7 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
             ],
         )
     )
-    database = pathlib.Path(str(inputs.metadata_path))
-    database.parent.mkdir(parents=True, exist_ok=True)
-    ended: dict[str, list[history.Output]] = {}
-
-    def observe(stage: Stage) -> None:
-        text = ""
-        if stage.state == "running":
-            formatter.node = stage.node
-        if stage.execution_id is not None:
-            made = history.outputs(history.open_store(database), stage.execution_id)
-            ended[stage.node] = made
-            text = summaries.of(made)
-        logging.info("stage %s: %s %.1f s %s", stage.node, stage.state, stage.seconds, text)
-        events.send(
-            Event("stage", node=stage.node, state=stage.state, seconds=stage.seconds, text=text)
-        )
-        if stage.state != "running" and stage.state != "failed":
-            formatter.node = ""
-
+    pathlib.Path(str(inputs.metadata_path)).parent.mkdir(parents=True, exist_ok=True)
     options = None
     if plan["from_nodes"] or plan["to_nodes"]:
         options = tfx_pipeline.RunOptions(
@@ -91,7 +106,9 @@ def run(plan: dict[str, Any], events: EventWriter, formatter: JsonFormatter) -> 
             to_nodes=plan["to_nodes"] or None,
             base_pipeline_run_id=plan["base_run_id"],
         )
-    ObservedDagRunner(plan["run_id"], observe).run(pipeline, run_options=options)
-    told = decision.of(ended)
+    observer = Observer(events, formatter)
+    at_once = settings.run.stages or os.cpu_count() or 1
+    ObservedDagRunner(plan["run_id"], observer, at_once, AHEAD).run(pipeline, run_options=options)
+    told = decision.of(observer.ended)
     if told is not None:
         events.send(Event("decision", text=told.text, ok=told.pushed))

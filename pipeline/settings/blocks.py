@@ -174,9 +174,11 @@ class Serving(pydantic.BaseModel):
 
 
 class Run(pydantic.BaseModel):
-    """Where a local run keeps its data, and how many processes read it."""
+    """Where a local run keeps its data, and how many processes work on it."""
 
     model_config = FROZEN
 
     directory: Text = "var"
     beam_workers: Workers = 1
+    stages: Workers | None = None
+    """How many stages may run at once; None for one a processor."""

@@ -119,7 +119,7 @@ def test_full_disk(tmp_path: pathlib.Path) -> None:
     try:
         project.change(run={"directory": str(disk / "var")})
         printed = project.call("run", code=1)
-        assert "No space left on device" in printed
+        assert "No space left on device (0 of 3 MiB free)" in printed
         assert "run.directory" in printed
         assert project.versions() == []
     finally:

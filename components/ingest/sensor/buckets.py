@@ -78,25 +78,32 @@ class BucketWriter:
 
     def write(self, readings: pa.RecordBatch) -> None:
         """Adds readings."""
+        self.append(self.part(readings))
+
+    def part(self, readings: pa.RecordBatch) -> list[tuple[int, pa.RecordBatch]]:
+        """Readings by bucket; may be called in any thread."""
         if not readings.num_rows:
-            return
+            return []
         if self._buckets == 1:
-            self._append(0, readings)
-            return
+            return [(0, readings)]
         bucket = hash_entities(readings.column(0), self._buckets).astype(np.uint16)
         order = np.argsort(bucket, kind="stable")
         sorted_rows = readings.take(pa.array(order))
         counts = np.bincount(bucket, minlength=self._buckets)
         begins = np.cumsum(counts) - counts
-        for index in np.flatnonzero(counts).tolist():
-            self._append(index, sorted_rows.slice(int(begins[index]), int(counts[index])))
+        return [
+            (index, sorted_rows.slice(int(begins[index]), int(counts[index])))
+            for index in np.flatnonzero(counts).tolist()
+        ]
 
-    def _append(self, bucket: int, readings: pa.RecordBatch) -> None:
-        if bucket not in self._open:
-            file = WholeFile(self._path.format(bucket))
-            stream = self._closing.enter_context(file)
-            self._open[bucket] = (file, pa.ipc.new_stream(stream, self._schema))
-        self._open[bucket][1].write_batch(readings)
+    def append(self, parts: list[tuple[int, pa.RecordBatch]]) -> None:
+        """Adds what ``part`` gave."""
+        for bucket, readings in parts:
+            if bucket not in self._open:
+                file = WholeFile(self._path.format(bucket))
+                stream = self._closing.enter_context(file)
+                self._open[bucket] = (file, pa.ipc.new_stream(stream, self._schema))
+            self._open[bucket][1].write_batch(readings)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None:

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -32,6 +32,8 @@ BUCKET_BYTES = 8 << 20
 
 _MOST_BUCKETS = 512
 """So many files are open at once: systems allow a process about a thousand."""
+
+Finished = TypeVar("Finished")
 
 _UNPACKED = {"parquet": 4, "packed": 8}
 
@@ -175,23 +177,34 @@ def clean_parts(
     tally: Tally,
     reject: Callable[[list[pa.Table]], None],
 ) -> Iterator[pa.RecordBatch]:
-    """Reads parts of files in blocks, and parses and cleans these in threads.
+    """Reads and cleans parts of files; see finish_parts, of which it yields the readings."""
+    yield from finish_parts(job, parts, tally, reject, lambda readings: readings)
+
+
+def finish_parts(
+    job: SensorJob,
+    parts: Sequence[Part],
+    tally: Tally,
+    reject: Callable[[list[pa.Table]], None],
+    finish: Callable[[pa.RecordBatch], Finished],
+) -> Iterator[Finished]:
+    """Reads parts of files in blocks; parses, cleans and finishes these in threads.
 
     Args:
       job: see prepare.
       parts: which.
       tally: where everything is counted.
       reject: called with quarantine rows.
+      finish: called, in any thread, with readings as ``Plan.schema`` says.
 
     Yields:
-      Readings as ``Plan.schema`` says.
+      What ``finish`` returned.
     """
-    for counted, left_out, cleaned in map_ahead(
-        functools.partial(_clean, job), _blocks(job, parts)
-    ):
+    work = functools.partial(_clean, job, finish)
+    for counted, left_out, finished in map_ahead(work, _blocks(job, parts)):
         tally.add(counted)
         reject(left_out)
-        yield from cleaned
+        yield from finished
 
 
 def bucket_windows(
@@ -223,25 +236,25 @@ def _blocks(job: SensorJob, parts: Sequence[Part]) -> Iterator[tuple[Part, Parse
 
 
 def _clean(
-    job: SensorJob, block: tuple[Part, Parse]
-) -> tuple[Tally, list[pa.Table], list[pa.RecordBatch]]:
-    """A block's own tally, quarantine rows, and readings."""
+    job: SensorJob, finish: Callable[[pa.RecordBatch], Finished], block: tuple[Part, Parse]
+) -> tuple[Tally, list[pa.Table], list[Finished]]:
+    """A block's own tally, quarantine rows, and finished readings."""
     part, parse = block
     tally = Tally()
     cleaner = Cleaner(job.plan, part.path, part.index, tally)
     cleaned = [readings for rows in parse() if (readings := cleaner.clean(rows)).num_rows]
-    return tally, cleaner.take_rejected(), cleaned
+    return tally, cleaner.take_rejected(), [finish(readings) for readings in cleaned]
 
 
 def _buckets(job: SensorJob, tally: Tally, rejected: list[pa.Table]) -> Iterator[pa.Table]:
-    readings = clean_parts(job, job.parts, tally, rejected.extend)
     if job.buckets == 1:
+        readings = clean_parts(job, job.parts, tally, rejected.extend)
         yield pa.Table.from_batches(list(readings), schema=job.plan.schema)
         return
     with tempfile.TemporaryDirectory() as folder:
         with BucketWriter(job.plan, folder, "readings", job.buckets) as writer:
-            for batch in readings:
-                writer.write(batch)
+            for parts in finish_parts(job, job.parts, tally, rejected.extend, writer.part):
+                writer.append(parts)
         if not writer.files:
             yield job.plan.schema.empty_table()
         for bucket in sorted(writer.files):

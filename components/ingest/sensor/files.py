@@ -156,17 +156,10 @@ def open_parquet(name: str, path: str) -> pq.ParquetFile:
     """Opens a Parquet file.
 
     Raises:
-      DataError: if it is none, or cut off, or gone, or names code to run.
+      DataError: if it is none, or cut off, or names code to run.
     """
     try:
         return pq.ParquetFile(stores.open_file(path) if is_remote(path) else path)
-    except FileNotFoundError:
-        raise DataError(
-            name,
-            path,
-            "is gone since this run looked for files: moved, deleted or compacted",
-            "Run again: it reads what is there now.",
-        ) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, path, error) from None
     except RuntimeError as error:

@@ -73,7 +73,8 @@ def hash_entities(entity: pa.Array, buckets: int) -> Ints:
         return np.array(crc, np.int64)[entity.indices.to_numpy(zero_copy_only=False)]
     numbers = entity.to_numpy(zero_copy_only=False).astype(np.uint64)
     mixed = numbers * np.uint64(0x9E3779B97F4A7C15)
-    return ((mixed >> np.uint64(33)) % np.uint64(buckets)).astype(np.int64)
+    # The share of the range that a number lies in: a product is had sooner than a remainder.
+    return ((mixed >> np.uint64(33)) * np.uint64(buckets) >> np.uint64(31)).astype(np.int64)
 
 
 def read_entities(column: pa.Array, kind: str) -> tuple[pa.Array, Bools | None]:

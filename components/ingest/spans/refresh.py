@@ -84,11 +84,16 @@ class Due:
     all: bool = False
 
     def days(self, kept: dict[int, Day]) -> list[int]:
-        """Those that are not kept, have another watermark, or were read before they settled."""
+        """Those that are not kept, have another watermark, or were read before they settled.
+
+        One that was read at a time that is still to come was so by a clock that was set back since.
+        """
         return [day for day in self.wanted if self.all or self._is_due(day, kept.get(day))]
 
     def _is_due(self, day: int, held: Day | None) -> bool:
         if held is None or held.watermark != self.watermarks.get(day, ""):
+            return True
+        if held.seen > time.time_ns() // 1000:
             return True
         return bool(self.late) and held.seen < (day + 1) * DAY + self.late
 

@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from components.ingest import patience, sql
+from components.ingest.durations import parse_instant
 from components.ingest.errors import BrokenOffError, DataError
 from components.ingest.examples import read_table, shard_name
+from components.ingest.spans.days import DAY
 from components.sql_example_gen import stages
+from tests import kept_days
 from tests.components.sql_example_gen.conftest import ALL_TIME
 from tests.tcp_proxy import TcpProxy
 
@@ -149,6 +152,16 @@ def test_a_plan_that_breaks_off_is_made_anew(source, proxy, caplog):
     proxy.after, proxy.trigger = 100_000, proxy.reset
     plan = patience.plan_parts("readings", source(), ALL_TIME)
     assert len(plan.columns) == 3 and proxy.connections == 2
+    assert caplog.text.count("trying again") == 1
+
+
+def test_a_day_that_breaks_off_is_read_anew(source, proxy, tmp_path, caplog):
+    proxy.after, proxy.trigger = 3_000_000, proxy.reset
+    settled = source(incremental={"late": "1d", "directory": str(tmp_path / "days")})
+    begin = parse_instant("2025-01-01")
+    times = sql.Times(begin, begin + DAY, begin + DAY)
+    rows, _ = kept_days.read_by_day("readings", settled, times, tmp_path / "shards")
+    assert sorted(dict(row)["id"] for row in rows) == EVERY
     assert caplog.text.count("trying again") == 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,26 @@ def test_a_workers_error_arrives_as_it_was(database, make_source, tmp_path):
         "this column is read as int; it is text."
     )
     assert not list((tmp_path / "examples" / "Split-all").iterdir())
+
+
+def test_a_database_that_is_moved_over_in_mid_read_is_told(url, make_source, tmp_path, monkeypatch):
+    from components.ingest.errors import DataError
+    from components.sql_example_gen import executor
+
+    source = make_source(url=url, query=QUERY, partitions={"column": "id", "count": 3})
+    database, plan_parts = tmp_path / "plant.db", executor.plan_parts
+
+    def moved_over(*arguments):
+        plan = plan_parts(*arguments)
+        shutil.copy(database, tmp_path / "other.db")
+        (tmp_path / "other.db").replace(database)
+        return plan
+
+    monkeypatch.setattr(executor, "plan_parts", moved_over)
+    with pytest.raises(DataError, match="it was removed or moved over while the run read it"):
+        execute(source, tmp_path)
+    monkeypatch.undo()
+    assert execute(source, tmp_path)[1]["rows"] == 1300
 
 
 def test_a_run_that_is_started_again_ends_the_same(url, make_source, tmp_path):

@@ -59,6 +59,15 @@ def test_an_array_is_a_reading_each():
     assert column(parsed, "temperature") == [0.5, 1.5, 2.5]
 
 
+def test_arrays_alone_know_their_messages():
+    late = reading(1, ts="soon")
+    lacking = {key: value for key, value in reading(2).items() if key != "pressure"}
+    parsed = read(messages([reading(0), late], [lacking], [reading(3, ts="then")]))
+    assert column(parsed, "temperature") == [0.5, 2.5]
+    assert column(parsed, "pressure") == [0.0, None]
+    assert parsed.rejected.column("number").to_pylist() == [0, 2]
+
+
 def test_fields_are_found_by_path():
     payload = {
         "head": {"gw": "g9"},

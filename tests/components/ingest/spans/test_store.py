@@ -137,6 +137,14 @@ def test_which_days_are_due(seen, watermark, late, is_due):
     assert due.days({}) == [5]
 
 
+def test_a_day_that_a_clock_ahead_read_is_read_again(monkeypatch):
+    held = Day(5, None, 0, None, None, {}, "w", 30 * 24 * HOUR)
+    due = Due(range(5, 6), {5: "w"}, 6 * HOUR, 0)
+    assert due.days({5: held}) == []
+    monkeypatch.setattr(time, "time_ns", lambda: 29 * 24 * HOUR * 1000)
+    assert due.days({5: held}) == [5]
+
+
 def test_days():
     begin = DAY * 24 * HOUR
     assert list(days_of(begin, begin + 24 * HOUR)) == [DAY]

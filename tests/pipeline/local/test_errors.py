@@ -7,7 +7,7 @@ import pytest
 
 from components.ingest import room
 from components.ingest.errors import DataError
-from pipeline.local.child import message
+from pipeline.local.errors import message
 
 TOLD = "telemetry: line 3 is '{': expected JSON. Mend the file"
 
