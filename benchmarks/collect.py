@@ -1,12 +1,12 @@
-"""Measures the collector against a bare loop of the same client that only takes messages.
+"""Measures the collector against loops of the same client that only take, or decode, messages.
 
 The messages lie at the broker before anything is measured: Mosquitto keeps them for sessions that
-subscribed before, Tansu (which speaks Kafka's protocol) in a topic. ``bare`` takes each message and
-counts it; ``collect`` also decodes, checks and writes the readings, fsyncs and acknowledges: it is
-``python -m pipeline collect`` without its process. By turns, each in a process of its own; its
-clocks run from the first message to the last one's acknowledgement. The round with the least CPU
-time counts: that of the client's process, network thread and all, which other work on the machine
-disturbs least.
+subscribed before, Tansu (which speaks Kafka's protocol) in a topic. ``bare`` takes each message,
+``decode`` gives it to orjson, too, and throws away what that gave; ``collect`` makes columns of it,
+writes them, fsyncs and acknowledges, as ``python -m pipeline collect`` does. By turns, each in a
+process of its own; its clocks run from the first message to the last one's end. The round with the
+least CPU time counts: that of the client's process, network thread and all, which other work on the
+machine disturbs least.
 
 Run ``python -m benchmarks.collect``; it needs Mosquitto (``make test-services`` installs it).
 Results go to ``benchmarks/results/collect.json`` and ``.md``.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from benchmarks.report import RESULTS, machine, write
 from components.ingest.sources import SensorSource
 from pipeline.settings.collect import KafkaStream, MqttStream
 
-WAYS = ("bare", "collect")
+WAYS = ("bare", "decode", "collect")
 BATCHES = (1, 100)
 TOPIC = "readings"
 PARTITIONS = 4
 _SECONDS = 120
+Look = Callable[[bytes], object]
 _BEGIN_MS = 1_740_787_200_000
 
 
@@ -99,7 +101,7 @@ def collect(settings: MqttStream | KafkaStream, messages: int, folder: Path) -> 
     return took
 
 
-def bare_kafka(settings: KafkaStream, messages: int) -> tuple[float, float]:
+def loop_kafka(settings: KafkaStream, messages: int, look: Look) -> tuple[float, float]:
     """confluent-kafka's loop, with its default settings for how much is fetched ahead."""
     import confluent_kafka
 
@@ -118,7 +120,9 @@ def bare_kafka(settings: KafkaStream, messages: int) -> tuple[float, float]:
     while count < messages:
         cpu, wall = time.process_time(), time.perf_counter()
         found = consumer.consume(10_000, 0.25)
-        count += sum(message.value() is not None for message in found)
+        for message in found:
+            look(message.value())
+        count += len(found)
         if begin is None and count:
             begin = cpu, wall
     assert begin is not None
@@ -127,7 +131,7 @@ def bare_kafka(settings: KafkaStream, messages: int) -> tuple[float, float]:
     return took
 
 
-def bare_mqtt(settings: MqttStream, messages: int) -> tuple[float, float]:
+def loop_mqtt(settings: MqttStream, messages: int, look: Look) -> tuple[float, float]:
     """Paho's loop, which acknowledges by itself."""
     from pipeline.collect import mqtt
 
@@ -139,7 +143,8 @@ def bare_mqtt(settings: MqttStream, messages: int) -> tuple[float, float]:
         nonlocal count
         if not count:
             clocks.append((time.process_time(), time.perf_counter()))
-        count += len(message.payload) > 0
+        look(message.payload)
+        count += 1
         if count == messages:
             clocks.append((time.process_time(), time.perf_counter()))
             client.disconnect()
@@ -157,10 +162,12 @@ def measure(way: str, kind: str, address: str, name: str, messages: int) -> dict
     if way == "collect":
         with tempfile.TemporaryDirectory() as folder:
             cpu, wall = collect(settings, messages, Path(folder))
-    elif isinstance(settings, KafkaStream):
-        cpu, wall = bare_kafka(settings, messages)
     else:
-        cpu, wall = bare_mqtt(settings, messages)
+        look: Look = orjson.loads if way == "decode" else len
+        if isinstance(settings, KafkaStream):
+            cpu, wall = loop_kafka(settings, messages, look)
+        else:
+            cpu, wall = loop_mqtt(settings, messages, look)
     return {"cpu_seconds": cpu, "wall_seconds": wall}
 
 
@@ -214,7 +221,9 @@ def compare(kind: str, batch: int, readings: int, rounds: int) -> dict[str, Any]
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with Mosquitto() if kind == "mqtt" else Tansu() as broker:
         if kind == "mqtt":
-            fill_mqtt(broker.address, messages, [*names["bare"], *names["collect"]])
+            fill_mqtt(
+                broker.address, messages, [name for several in names.values() for name in several]
+            )
         else:
             fill_kafka(broker.address, messages)
         for number in range(rounds):
@@ -235,13 +244,11 @@ def compare(kind: str, batch: int, readings: int, rounds: int) -> dict[str, Any]
         best[way] = min(several, key=lambda one: one["cpu_seconds"])
         best[way]["readings_per_cpu_second"] = readings / best[way]["cpu_seconds"]
         best[way]["readings_per_second"] = readings / min(one["wall_seconds"] for one in several)
-    share = best["bare"]["cpu_seconds"] / best["collect"]["cpu_seconds"]
-    return {
-        "broker": kind,
-        "readings_a_message": batch,
-        "readings": readings,
-        "share": share,
-    } | best
+    shares = {
+        f"share_of_{way}": best[way]["cpu_seconds"] / best["collect"]["cpu_seconds"]
+        for way in ("bare", "decode")
+    }
+    return {"broker": kind, "readings_a_message": batch, "readings": readings, **shares, **best}
 
 
 def main() -> None:
@@ -262,26 +269,27 @@ def main() -> None:
             readings = options.messages * factor * (1 if batch == 1 else 10)
             cases.append(compare(kind, batch, readings, options.rounds))
             print(
-                f"{kind}, {batch} a message: {cases[-1]['share']:.0%} of the bare loop", flush=True
+                f"{kind}, {batch} a message: {cases[-1]['share_of_decode']:.0%} of decoding",
+                flush=True,
             )
     write(options.output, "collect", {"machine": machine(), "cases": cases}, _table(cases))
 
 
 def _table(cases: list[dict[str, Any]]) -> str:
     lines = [
-        "The collector against a loop of the same client that only takes the messages.",
+        "The collector against loops of the same client that take the messages, or decode them, "
+        "and do nothing else. Readings a second of the client's CPU time.",
         "",
-        "| broker | readings a message | readings | collect, readings a CPU second | bare loop "
-        "| collect's share | collect, readings a second on the wall | bare loop |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| broker | readings a message | readings | taken | decoded | collected "
+        "| share of taken | share of decoded | collected a second on the wall |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for case in cases:
-        ours, bare = case["collect"], case["bare"]
+        speeds = " | ".join(f"{case[way]['readings_per_cpu_second']:,.0f}" for way in WAYS)
         lines.append(
-            f"| {case['broker']} | {case['readings_a_message']} | {case['readings']:,} "
-            f"| {ours['readings_per_cpu_second']:,.0f} | {bare['readings_per_cpu_second']:,.0f} "
-            f"| {case['share']:.0%} "
-            f"| {ours['readings_per_second']:,.0f} | {bare['readings_per_second']:,.0f} |"
+            f"| {case['broker']} | {case['readings_a_message']} | {case['readings']:,} | {speeds} "
+            f"| {case['share_of_bare']:.0%} | {case['share_of_decode']:.0%} "
+            f"| {case['collect']['readings_per_second']:,.0f} |"
         )
     return "\n".join(lines) + "\n"
 
