@@ -198,7 +198,10 @@ def as_markdown(results: dict[str, Any]) -> str:
             [
                 name,
                 *(f"{f['peak_mb']:,}" for f in figures),
-                *(f"{f['peak_mb'] - f['before_mb']:,}" for f in figures),
+                *(
+                    f"{f['peak_mb'] - size['stages']['start']['peak_mb']:,}"
+                    for f, size in zip(figures, sizes, strict=True)
+                ),
                 f"{told['memory']:.2f}",
             ]
         )
@@ -212,14 +215,14 @@ def as_markdown(results: dict[str, Any]) -> str:
     ]
     machine = results["machine"]
     text = _table(["stage", *heads], times)
-    heads = [f"peak {m}, MiB" for m in millions] + [f"of it the stage's {m}" for m in millions]
+    heads = [f"peak {m}, MiB" for m in millions] + [f"beyond imports {m}" for m in millions]
     text += "\n" + _table(["stage", *heads, f"peak {millions[-1]} by {millions[0]}"], memory)
     return (
         f"{text}\n`python -m pipeline run`, database and sensor files to a pushed version, "
         f"{results['epochs']} epochs, Beam in {results['workers']} process(es). "
         f"{'. '.join(held)}.\n"
-        "Memory is that of all the run's processes together, a gigabyte of imports included; the "
-        "stage's own is what came on top of what they held when it began.\n"
+        "Memory is that of all the run's processes together, of stages that ran at the same time, "
+        "too; beyond imports is what came on top of what they held before the first stage.\n"
         f"{machine['cores']} cores, {machine['platform']}, Python {machine['python']}.\n"
     )
 

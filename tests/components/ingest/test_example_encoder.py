@@ -79,3 +79,9 @@ def test_rows_without_columns_are_examples_too():
         examples.encode(pa.record_batch([pa.nulls(2)], names=["x"]))
         == [b"\n\x07\n\x05\n\x01x\x12\x00"] * 2
     )
+
+
+def test_values_of_all_lengths_stand_beside_each_other():
+    values = [b"x" * length for length in (0, 127, 128, 16_384, 70_000, 3_000_000)]
+    records = examples.encode(pa.record_batch([pa.array(values)], names=["x"]))
+    assert examples.flatten(examples.decode(records)).to_pydict() == {"x": values}
