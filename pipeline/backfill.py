@@ -90,8 +90,8 @@ def backfill(
             return 130
         rows = sum(day.rows for day in read)
         console.print(
-            f"[bold]{escape(name)}[/]  {len(read)} of {len(days)} days read ({rows:,} rows), "
-            f"the others are kept as they were, {time.monotonic() - began:.1f} s",
+            f"[bold]{escape(name)}[/]  {len(read)} days read ({rows:,} rows), "
+            f"{len(days) - len(read)} unchanged, {time.monotonic() - began:.1f} s",
             highlight=False,
             soft_wrap=True,
         )
@@ -146,7 +146,13 @@ def _days(
 @contextlib.contextmanager
 def _shown(console: Console, name: str) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
         progress.add_task(f"days of {escape(name)}", total=None)
         yield progress
 

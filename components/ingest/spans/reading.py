@@ -34,10 +34,26 @@ class Stretch:
     Attributes:
       days: which.
       plan: the columns, and the parts that the query is cut into; none where there are no rows.
+      identity: the store's, see ``RowSource.identity``.
     """
 
     days: range
     plan: Plan
+    identity: str
+
+    def check_store(self, name: str, source: RowSource) -> None:
+        """Refuses days of which some parts may be of another store.
+
+        Raises:
+          DataError: if it is another than it was when the stretch was planned.
+        """
+        if source.identity(name) != self.identity:
+            raise DataError(
+                name,
+                source.place(name),
+                "it was removed or moved over while the run read it",
+                "Run again",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +81,11 @@ def plan_stretch(name: str, source: RowSource, days: range) -> Stretch:
     Raises:
       DataError: as ``RowSource.plan``.
     """
+    identity = source.identity(name)
     try:
-        return Stretch(days, patience.plan_parts(name, source, times_of(days)))
+        return Stretch(days, patience.plan_parts(name, source, times_of(days)), identity)
     except NoRowsError:
-        return Stretch(days, Plan((), ()))
+        return Stretch(days, Plan((), ()), identity)
 
 
 def read_part(
@@ -135,6 +152,7 @@ def read_stretches(
                 read_part(name, source, days, stretch.plan.columns, partition, work)
                 for partition in stretch.plan.partitions
             ]
+            stretch.check_store(name, source)
             yield from keep(store, stretch, parts, watermarks, seen, work)
 
 

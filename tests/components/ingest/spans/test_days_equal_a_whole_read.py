@@ -230,3 +230,13 @@ def test_a_part_that_breaks_off_is_read_again_and_not_twice(tmp_path, monkeypatc
     monkeypatch.setattr(patience, "_FIRST_WAIT_SECONDS", 0.0)
     assert plant.by_day(window(3))[0] == whole
     assert len(tries) == 3
+
+
+def test_a_database_that_is_moved_over_is_not_kept(tmp_path, monkeypatch):
+    plant = Plant(tmp_path, late="1d")
+    plant.add(BEGIN, 1)
+    monkeypatch.setattr(SqlSource, "identity", lambda *_: f"{next(inodes)}")
+    inodes = iter((1, 2, 3, 3))
+    with pytest.raises(DataError, match="it was removed or moved over while the run read it"):
+        plant.by_day(window(1))
+    assert plant.by_day(window(1))[1] == [0]
