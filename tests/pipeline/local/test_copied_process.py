@@ -1,11 +1,12 @@
 """The process that is copied for each stage."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-# pyarrow's allocator knows of forks.
+# pyarrow's allocator, jemalloc, and OpenBLAS put their threads away before a fork.
 _PROGRAM = """
 import pathlib
 from pipeline.local.imports import quick_imports
@@ -24,7 +25,11 @@ print(len(list(pathlib.Path("/proc/self/task").iterdir())), *sorted(threads - {"
 def test_importing_all_that_stages_need_starts_no_thread() -> None:
     """A lock that another thread holds would stay locked in the copy."""
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _PROGRAM],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     count, *names = done.stdout.split()
