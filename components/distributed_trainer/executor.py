@@ -14,8 +14,8 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs as specs
 from tfx.utils import json_utils
 
-from components.distributed_trainer.launch.job import make_job
-from components.distributed_trainer.launch.launcher import TrainingFailed, launcher
+from components.distributed_trainer.launch.job import TrainingFailed, make_job
+from components.distributed_trainer.launch.launcher import launcher
 from components.distributed_trainer.settings import LAUNCH, Launch
 
 WORKERS = "workers"

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.settings import WorkersSettings
 
 

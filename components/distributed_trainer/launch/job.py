@@ -21,6 +21,10 @@ OUTPUTS = ("serving_model_dir", "eval_model_dir", "model_run_dir")
 """Fields of FnArgs that say where something is written: a URI."""
 
 
+class TrainingFailed(Exception):  # noqa: N818
+    """Training ended without a model; the message has the failing worker's own words."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What all workers of a training run together.

@@ -6,10 +6,6 @@ from components.distributed_trainer.launch.job import Job
 from components.distributed_trainer.settings import Launch, TfJobWorkers, VertexWorkers
 
 
-class TrainingFailed(Exception):  # noqa: N818
-    """Training ended without a model; the message has the failing worker's own words."""
-
-
 class Launcher(Protocol):
     """Runs a job on workers of one kind of place."""
 

@@ -10,8 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 
-from components.distributed_trainer.launch.job import OUTPUTS, Job
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import OUTPUTS, Job, TrainingFailed
 from components.distributed_trainer.launch.signs import Signs, pause
 from components.distributed_trainer.settings import ClusterWorkers
 from components.ingest.paths import is_remote

@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from components.distributed_trainer.launch.job import Job
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import Job, TrainingFailed
 from components.distributed_trainer.launch.loopback import Loopback, free_ports
 from components.distributed_trainer.settings import LoopbackWorkers
 

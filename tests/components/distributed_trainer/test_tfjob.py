@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.launch.lines import LineFormatter
 from tests.components.distributed_trainer.conftest import HERE, PACE
 from tests.components.distributed_trainer.kubernetes_api import ROOT

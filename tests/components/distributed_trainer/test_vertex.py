@@ -8,7 +8,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.launch.vertex.jobs import Jobs
 from components.distributed_trainer.launch.vertex.launcher import Pace, Vertex
 from components.distributed_trainer.launch.vertex.request import custom_job

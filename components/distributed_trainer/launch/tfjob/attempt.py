@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from components.distributed_trainer.launch.attempts import Failure, hang
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.launch.lines import FAILURE
 from components.distributed_trainer.launch.signs import Sign, Signs, pause
 from components.distributed_trainer.launch.tfjob import pods

@@ -12,7 +12,7 @@ import kubernetes
 import urllib3
 from kubernetes.client.exceptions import ApiException
 
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.launch.tfjob.manifest import (
     ATTEMPT,
     CONTAINER,

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.distributed_trainer.launch.attempts import Failure, until_done
-from components.distributed_trainer.launch.job import Job
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import Job, TrainingFailed
 from components.distributed_trainer.launch.staging import Stage
 from components.distributed_trainer.launch.stopping import undone_on_sigterm
 from components.distributed_trainer.launch.tfjob import manifest

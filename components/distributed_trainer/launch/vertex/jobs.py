@@ -9,7 +9,7 @@ import requests
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import TrainingFailed
 from components.distributed_trainer.launch.vertex.request import ATTEMPT, JOB
 
 Answer = TypeVar("Answer")

@@ -7,8 +7,7 @@ import re
 import time
 
 from components.distributed_trainer.launch.attempts import Failure, hang, until_done
-from components.distributed_trainer.launch.job import Job
-from components.distributed_trainer.launch.launcher import TrainingFailed
+from components.distributed_trainer.launch.job import Job, TrainingFailed
 from components.distributed_trainer.launch.lines import FAILURE
 from components.distributed_trainer.launch.signs import Sign, Signs, pause
 from components.distributed_trainer.launch.staging import Stage
