@@ -15,6 +15,7 @@ from types import TracebackType
 from tests.infra.conftest import INFRA
 from tests.postgres import free_port, wait_until
 
+UPSTREAM_LIMIT = re.compile(r"((?:proxy|grpc)_\w+_timeout) (\d+)ms;")
 SHARE = re.compile(r"^ *1% +canary;\n", re.MULTILINE)
 
 
@@ -53,9 +54,17 @@ class Nginx:
     """
 
     def __init__(
-        self, stable: dict[str, dict[str, int]], canary: dict[str, dict[str, int]]
+        self,
+        stable: dict[str, dict[str, int]],
+        canary: dict[str, dict[str, int]],
+        patience: int = 20,
     ) -> None:
-        """Takes the servers' ports (``rest``, ``grpc``) by their names in upstreams.conf."""
+        """Takes the servers' ports (``rest``, ``grpc``) by their names in upstreams.conf.
+
+        What the configuration allows a server to take is multiplied by ``patience``: a machine that
+        stalls for a second is not what most tests ask about.
+        """
+        self._patience = patience
         self._folder = tempfile.TemporaryDirectory(prefix="nginx", ignore_cleanup_errors=True)
         self._servers = stable | canary
         self.ports = {"rest": free_port(), "grpc": free_port()}
@@ -71,6 +80,13 @@ class Nginx:
         for name, ports in self._servers.items():
             self._replace("upstreams.conf", f"{name}:8501", f"127.0.0.1:{ports['rest']}")
             self._replace("upstreams.conf", f"{name}:8500", f"127.0.0.1:{ports['grpc']}")
+        for file in ("rest.conf", "grpc.conf"):
+            text = (self.folder / file).read_text()
+            longer, found = UPSTREAM_LIMIT.subn(
+                lambda limit: f"{limit[1]} {int(limit[2]) * self._patience}ms;", text
+            )
+            assert found, f"{file} holds no limits"
+            (self.folder / file).write_text(longer)
         self._process = subprocess.Popen([*self._command(), "-g", f"daemon off;{self._user()}"])
         wait_until((self.folder / "logs/nginx.pid").exists, 10)
         return self
