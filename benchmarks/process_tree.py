@@ -69,6 +69,8 @@ class TreeWatch:
                     continue
                 own += held[0]
                 mapped = max(mapped, held[1])
+            # One that ends while it is looked at is in neither's times.
+            cpu = max(cpu, self.looks[-1].cpu) if self.looks else cpu
             self.looks.append(Look(time.time(), cpu, own + mapped))
             pause = max(_EVERY, (time.thread_time() - began) / _SHARE)
 
