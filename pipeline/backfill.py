@@ -44,8 +44,7 @@ def command(settings_path: str, begin: str, end: str, names: tuple[str, ...], re
             raise ValueError(f"--end {end} lies before --begin {begin}")
         code = backfill(settings, _chosen(settings, names), days, reread, console)
     except (SettingsError, DataError, OSError, ValueError) as error:
-        console.print(f"[bold red]{type(error).__name__}[/]")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         code = 1
     sys.exit(code)
 
