@@ -6,8 +6,8 @@
   client is a stand-in, which reads SQLite.
 - ``floor``: no more than reading the rows once and writing the same records once, in C: ADBC's
   SQLite driver to Arrow; CRC-32C and deflate (ISA-L) over records that were made before.
-- ``floor_tf``: the same with TensorFlow's own writer of records.
-- ``floor_duckdb``: the first for DuckDB, whose own Arrow SqlExampleGen takes as it is.
+- ``floor_tf``: the same with TensorFlow's own writer of records, called from Python a record at a
+  time, as it has to be, and with zlib at its default level: softer than the first.
 - ``floor_duckdb``: the first, but reading DuckDB, whose own Arrow SqlExampleGen takes too.
 """
 

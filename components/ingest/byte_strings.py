@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest.ordering import Ints, distinct_of
+
 RECORD = pa.large_binary()
 """Bytes of any length: a record, or a part of one."""
-Ints = npt.NDArray[np.int64]
 _FEW = 1 << 16
 
 
@@ -34,12 +34,7 @@ def by_length(lengths: Ints, make: Callable[[int], bytes]) -> Any:
     low, high = (int(lengths.min()), int(lengths.max())) if len(lengths) else (0, 0)
     if low == high:
         return pa.scalar(make(low), RECORD)
-    if high - low < _FEW:
-        seen = np.zeros(high - low + 1, bool)
-        seen[lengths - low] = True
-        distinct, place = np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[lengths - low]
-    else:
-        distinct, place = np.unique(lengths, return_inverse=True)
+    distinct, place = distinct_of(lengths, _FEW)
     return pa.array([make(length) for length in distinct.tolist()], RECORD).take(pa.array(place))
 
 

@@ -114,6 +114,21 @@ def bounds_of(keys: Ints) -> Ints:
     return np.append(np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1)), len(keys))
 
 
+def distinct_of(numbers: Ints, span: int) -> tuple[Ints, Ints]:
+    """Distinct numbers, ascending, and each number's place among them: int64[k], int64[n].
+
+    Args:
+      numbers: int64[n].
+      span: numbers that lie less than this apart are marked instead of sorted.
+    """
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    if high - low >= span:
+        return np.unique(numbers, return_inverse=True)
+    there = np.zeros(high - low + 1, bool)
+    there[numbers - low] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[numbers - low]
+
+
 def stretches(keys: Ints, wanted: Ints) -> tuple[Ints, Ints]:
     """Finds the stretch of each wanted key.
 

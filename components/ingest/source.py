@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pydantic
 
 from components.ingest.durations import MICROSECONDS, Duration, format_duration
+from components.ingest.errors import DataError
 from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Text as Name
 from components.ingest.fields import matching
@@ -171,6 +172,20 @@ class RowSource(Source):
         Parts must come from one store: a database's file may be moved over while it is read.
         """
         return ""
+
+    def check_identity(self, name: str, before: str) -> None:
+        """Refuses parts of which some may be of another store.
+
+        Raises:
+          DataError: if the store is another one than ``identity`` told before.
+        """
+        if self.identity(name) != before:
+            raise DataError(
+                name,
+                self.place(name),
+                "it was removed or moved over while the run read it",
+                "Run again",
+            )
 
     def plan(self, name: str, times: Times) -> Plan:
         """Settles the columns and cuts the rows of a stretch of time into parts.

@@ -6,7 +6,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from components.ingest.paths import is_remote, open_file, remote
+from components.ingest.paths import is_remote, open_file
 
 Sent = tuple[str, int]
 """A file's path, and how many streams it holds."""
@@ -49,7 +49,7 @@ class BucketFiles:
 def read_sent(sent: Sent) -> Iterator[pa.Table]:
     """The tables that were written to a file, in their order."""
     path, streams = sent
-    file = pa.PythonFile(remote().open(path, "rb")) if is_remote(path) else pa.OSFile(path)
+    file = open_file(path, "rb") if is_remote(path) else pa.OSFile(path)
     with file:
         for _ in range(streams):
             yield pa.ipc.open_stream(file).read_all()

@@ -64,7 +64,7 @@ def refresh_by_beam(
             except Exception as error:
                 problem = error
             for index, stretch in enumerate(planned):
-                stretch.check_store(name, source)
+                source.check_identity(name, stretch.identity)
                 found = [_outcome(work, index, i) for i in range(len(stretch.plan.partitions))]
                 # Beam hands on a worker's error as text; the worker has left it as it was.
                 problem = next((one for one in found if isinstance(one, DataError)), problem)

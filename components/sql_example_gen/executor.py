@@ -10,7 +10,6 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.ingest.durations import format_instant, parse_duration
-from components.ingest.errors import DataError
 from components.ingest.examples import fill_examples_artifact, split_folder
 from components.ingest.kinds import source_from_json
 from components.ingest.patience import plan_parts
@@ -90,13 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             problem = read_error(work)
             if problem is None:
                 raise
-        if source.identity(name) != identity:
-            problem = DataError(
-                name,
-                source.place(name),
-                "it was removed or moved over while the run read it",
-                "Run again",
-            )
+        source.check_identity(name, identity)
         if problem is not None:
             raise problem
         pieces = read_pieces(work)

@@ -21,7 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
-from components.ingest.paths import exists, open_file, rename
+from components.ingest.paths import exists, join, open_file, rename
 from components.ingest.patience import read_part
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
@@ -210,10 +210,6 @@ def _commit(paths: list[str], target: str) -> None:
     if len(paths) > 1:
         # A runner may spread a part over bundles: gzip members and TFRecords may follow each other.
         whole = f"{paths[0]}.whole"
-        with open_file(whole, "wb") as joined:
-            for path in paths:
-                with open_file(path, "rb") as piece:
-                    while chunk := piece.read(1 << 20):
-                        joined.write(chunk)
+        join(paths, whole)
         paths = [whole]
     rename(paths[0], target)

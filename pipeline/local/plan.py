@@ -102,12 +102,11 @@ def make(
 def _watermark(name: str, source: Source, as_of: int) -> str:
     # Another database is other data, whatever its fingerprint; its password is not part of it. One
     # that does not answer is told now, not after TFX was imported.
-    if isinstance(source, RowSource):
-        told = answered(name, source, lambda: source.fingerprint(name, as_of))
-    else:
-        told = source.fingerprint(name, as_of)
-    told = f"{fingerprint.text(source.place(name))}:{told}"
-    if isinstance(source, RowSource) and source.incremental is not None:
+    place = fingerprint.text(source.place(name))
+    if not isinstance(source, RowSource):
+        return f"{place}:{source.fingerprint(name, as_of)}"
+    told = f"{place}:{answered(name, source, lambda: source.fingerprint(name, as_of))}"
+    if source.incremental is not None:
         # Days that a backfill read anew are other data, though nothing else tells so.
         told += f":{DayStore(name, source).shelf.renewed}"
     return told

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from components.ingest.mongo.source import MongoSource
 from components.ingest.source import RowSource
 from components.ingest.sources import SqlSource
-from components.ingest.spans.settings import SqlIncremental
 from pipeline.settings.errors import Path, Problem
 from pipeline.settings.models import Settings
 
@@ -19,9 +18,7 @@ def span_problems(settings: Settings) -> Iterator[Problem]:
         path: Path = ("sources", name)
         if isinstance(source, SqlSource):
             yield from _query((*path, "query"), source.query)
-            watermark = isinstance(source.incremental, SqlIncremental) and (
-                source.incremental.watermark
-            )
+            watermark = source.incremental and source.incremental.watermark
             if watermark:
                 yield from _query((*path, "incremental", "watermark"), watermark)
         elif isinstance(source, MongoSource):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typing_extensions
 
-from components.ingest.paths import is_remote, make_folder, open_file, remote, remove, rename
+from components.ingest.paths import is_remote, make_folder, open_file, remove, rename
 from components.ingest.room import NO_ROOM, unwritable, writing
 from components.ingest.sensor.plan import Plan, hash_entities
 from components.ingest.sensor.quarantine import QUARANTINE
@@ -119,7 +119,7 @@ def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
     """A bucket's readings, from the files of all portions."""
     batches: list[pa.RecordBatch] = []
     for path in sorted(set(paths)):
-        stream = remote().open(path, "rb") if is_remote(path) else pa.OSFile(path)
+        stream = open_file(path, "rb") if is_remote(path) else pa.OSFile(path)
         with stream, pa.ipc.open_stream(stream) as reader:
             batches.extend(reader)
     return pa.Table.from_batches(batches, schema=plan.schema)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest.ordering import distinct_of
 from components.ingest.sensor.plan import LINE_BITS, Plan
 from components.ingest.sensor.quarantine import as_text, rejected_rows, repeat
 from components.ingest.sensor.series import Ints, Moments, Series
@@ -257,15 +258,8 @@ def _entity_keys(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
         order = np.argsort(np.array(entities.to_pylist(), dtype=object), kind="stable")
         rank[used[order]] = np.arange(len(used))
         return entities.take(pa.array(order)), rank[codes]
-    numbers = column.to_numpy()
-    lowest, highest = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
-    if highest - lowest < 1 << 20:
-        present = np.zeros(highest - lowest + 1, bool)
-        present[numbers - lowest] = True
-        rank = np.cumsum(present) - 1
-        return pa.array(np.flatnonzero(present) + lowest), rank[numbers - lowest]
-    distinct, key = np.unique(numbers, return_inverse=True)
-    return pa.array(distinct), key.astype(np.int64)
+    distinct, key = distinct_of(column.to_numpy(), 1 << 20)
+    return pa.array(distinct), key
 
 
 def _instants(time: Ints) -> pa.Array:

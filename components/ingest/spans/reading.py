@@ -41,20 +41,6 @@ class Stretch:
     plan: Plan
     identity: str
 
-    def check_store(self, name: str, source: RowSource) -> None:
-        """Refuses days of which some parts may be of another store.
-
-        Raises:
-          DataError: if it is another than it was when the stretch was planned.
-        """
-        if source.identity(name) != self.identity:
-            raise DataError(
-                name,
-                source.place(name),
-                "it was removed or moved over while the run read it",
-                "Run again",
-            )
-
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
@@ -152,7 +138,7 @@ def read_stretches(
                 read_part(name, source, days, stretch.plan.columns, partition, work)
                 for partition in stretch.plan.partitions
             ]
-            stretch.check_store(name, source)
+            source.check_identity(name, stretch.identity)
             yield from keep(store, stretch, parts, watermarks, seen, work)
 
 

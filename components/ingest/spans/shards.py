@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest import paths
-from components.ingest.examples import ShardWriter, flatten, read_batches, shard_name
+from components.ingest.example_columns import flatten
+from components.ingest.examples import ShardWriter, read_batches, shard_name
 from components.ingest.plan import Times, no_rows
 from components.ingest.source import RowSource
 from components.ingest.spans.refresh import Refreshed
