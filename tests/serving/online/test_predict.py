@@ -13,7 +13,8 @@ pytestmark = pytest.mark.tfx
 
 
 def call(plant, *words, code=0):
-    result = CliRunner().invoke(command, [*words], obj=str(plant.settings_file))
+    patience = ["--timeout", "60"]
+    result = CliRunner().invoke(command, [*patience, *words], obj=str(plant.settings_file))
     assert result.exit_code == code, result.output
     return result.output
 
@@ -29,9 +30,7 @@ def in_the_plants_folder(plant, monkeypatch):
 
 
 def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
-    printed = call(
-        plant, "--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url, "--timeout", "60"
-    )
+    printed = call(plant, "--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url)
     assert "machine_id 3 at 2025-01-22T07:30:00Z" in printed
     assert "probabilities 0." in printed
     assert "by version 7 of plant-failures" in printed
