@@ -13,16 +13,12 @@ import pyarrow as pa
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name, split_folder
 from components.ingest.paths import remote
-from components.ingest.sensor.buckets import (
-    BucketWriter,
-    QuarantineWriter,
-    WholeFile,
-    read_bucket,
-)
+from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, read_bucket
 from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.kept import KeptPart, KeptReadings, Reject, name_of
 from components.ingest.sensor.tally import Tally
+from components.ingest.whole_file import WholeFile
 
 _ROWS = 16_384
 

@@ -25,6 +25,7 @@ from components.ingest.paths import exists, join, open_file, rename
 from components.ingest.patience import read_part
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
+from components.ingest.whole_file import WholeFile
 
 _ERROR = "error.json"
 _PIECES = "pieces.json"
@@ -198,10 +199,8 @@ def _leave(work: str, error: DataError) -> None:
         "rule": error.rule,
         "mend": error.mend,
     }
-    own = f"{work}/{_ERROR}.{uuid.uuid4().hex}"
-    with open_file(own, "wb") as file:
+    with WholeFile(f"{work}/{_ERROR}") as file:
         file.write(json.dumps(told, default=str).encode())
-    rename(own, f"{work}/{_ERROR}")
 
 
 def _commit(paths: list[str], target: str) -> None:

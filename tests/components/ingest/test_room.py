@@ -16,10 +16,11 @@ import pytest
 
 from components.ingest.examples import ShardWriter
 from components.ingest.room import UnwritableError, writing
-from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, WholeFile, read_bucket
+from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, read_bucket
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.quarantine import rejected_rows
 from components.ingest.sources import SensorSource
+from components.ingest.whole_file import WholeFile
 
 ROWS = 20_000
 SOURCE = SensorSource.model_validate(
@@ -106,6 +107,15 @@ def test_a_file_that_cannot_be_whole_is_not_there(
     write(tmp_path)
     made = list(tmp_path.iterdir())
     assert made and not [path for path in made if path.name.startswith(".")]
+
+
+def test_a_name_without_a_folder_lies_where_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with WholeFile("report.json") as file:
+        file.write(b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_what_is_no_lack_of_room_asks_for_other_things(tmp_path: Path) -> None:
