@@ -1,11 +1,13 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
-from components.ingest.paths import make_folder, remove, rename
+from components.ingest.paths import is_remote, make_folder, open_file, remove, rename
 from components.ingest.room import open_to_write, writing
 
 
@@ -41,3 +43,20 @@ class WholeFile:
             rename(own, self.path)
         finally:
             remove(own)
+
+
+def join(sources: list[str], target: str) -> None:
+    """Puts files one behind the other into a WholeFile; a single local file becomes a link to it.
+
+    Files of gzipped records may follow each other in one file.
+    """
+    if len(sources) == 1 and not (is_remote(sources[0]) or is_remote(target)):
+        try:
+            Path(target).hardlink_to(sources[0])
+            return
+        except OSError:
+            pass  # On another file system, or on one without links.
+    with WholeFile(target) as whole:
+        for path in sources:
+            with open_file(path, "rb") as piece:
+                shutil.copyfileobj(piece, whole, 1 << 20)

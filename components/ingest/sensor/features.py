@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from components.ingest.paths import MOST_OPEN
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sensor.buckets import BucketWriter, read_bucket
 from components.ingest.sensor.cleaning import Cleaner
@@ -29,9 +30,6 @@ from components.ingest.threads import map_ahead
 
 BUCKET_BYTES = 8 << 20
 """About how much of the files a bucket of entities holds: its columns stay in a core's cache."""
-
-_MOST_BUCKETS = 512
-"""So many files are open at once: systems allow a process about a thousand."""
 
 Finished = TypeVar("Finished")
 
@@ -152,7 +150,7 @@ def prepare(
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
-        buckets=min(max(1, -(-size // bucket_bytes)), _MOST_BUCKETS),
+        buckets=min(max(1, -(-size // bucket_bytes)), MOST_OPEN),
         clocks=clocks,
         seen=seen,
     )
