@@ -27,7 +27,7 @@ class CleanPortion(beam.DoFn):
     """Cleans some parts of files; yields bucket and path of each file of readings.
 
     Args:
-      job: see ``sensor_features.prepare``.
+      job: see ``features.prepare``.
       work: the folder for readings and outcomes.
       quarantine: the folder for rejected readings.
       store: where clean readings are kept; None where they are not.
@@ -80,7 +80,7 @@ class WindowBucket(beam.DoFn):
     """Computes the windows of a bucket of entities and writes its shard of each split.
 
     Args:
-      job: see ``sensor_features.prepare``.
+      job: see ``features.prepare``.
       work: the folder for outcomes.
       quarantine: the folder for rejected readings.
       examples: the Examples artifact's folder.

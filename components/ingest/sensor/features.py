@@ -20,10 +20,11 @@ from components.ingest.sensor.clock import clock_offsets
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
+from components.ingest.sensor.quality import quality_report
 from components.ingest.sensor.quarantine import QUARANTINE
 from components.ingest.sensor.reading import Parse, part_blocks
 from components.ingest.sensor.series_maker import SeriesMaker
-from components.ingest.sensor.tally import Tally, quality_report
+from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.windows import window_tables
 from components.ingest.sources import SensorSource
 from components.ingest.threads import map_ahead
@@ -65,8 +66,8 @@ class SensorWindows:
 
     Attributes:
       tables: by split (``every_1h``) its rows, sorted by entity and time; see sensor_windows.
-      report: see sensor_tally.
-      quarantine: the rejected readings; see sensor_quarantine.
+      report: see ``quality_report``.
+      quarantine: the rejected readings; see QUARANTINE.
       tally: what the report was made of.
     """
 
@@ -93,7 +94,7 @@ def sensor_windows(
 
     Raises:
       DataError: if the files can't be found or read, or lack a column. That many readings are
-        rejected, or none is left, is told by ``sensor_tally.check_tally``.
+        rejected, or none is left, is told by ``quality.check_tally``.
     """
     job = prepare(name, source, begin, end, bucket_bytes)
     tally = Tally()

@@ -39,6 +39,11 @@ class Plan:
     offsets: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
+    def per_row(self) -> int:
+        """How many readings are due in a row."""
+        return 1 if self.source.layout == "long" else len(self.source.channels)
+
+    @property
     def schema(self) -> pa.Schema:
         """Columns of clean readings.
 
