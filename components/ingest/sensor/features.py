@@ -24,9 +24,9 @@ from components.ingest.sensor.quality import quality_report
 from components.ingest.sensor.quarantine import QUARANTINE
 from components.ingest.sensor.reading import Parse, part_blocks
 from components.ingest.sensor.series_maker import SeriesMaker
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.windows import window_tables
-from components.ingest.sources import SensorSource
 from components.ingest.threads import map_ahead
 
 BUCKET_BYTES = 8 << 20

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.sensor.quarantine import as_text
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

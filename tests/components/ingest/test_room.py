@@ -21,8 +21,8 @@ from components.ingest.sensor.features import prepare
 from components.ingest.sensor.kept import KeptReadings
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.quarantine import rejected_rows
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
-from components.ingest.sources import SensorSource
 from components.ingest.whole_file import WholeFile, join
 from components.point_in_time_join.bucket_files import BucketFiles
 
