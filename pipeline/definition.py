@@ -20,7 +20,7 @@ from components.champion.component import Champion
 from components.curated_schema.component import CuratedSchema
 from components.distributed_trainer.component import Trainer
 from components.ingest.durations import format_duration
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from components.model_evaluator.component import Evaluator
 from components.model_evaluator.config import eval_config
 from components.point_in_time_join.component import PointInTimeJoin
