@@ -4,6 +4,7 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from pipeline.predict import command
@@ -50,6 +51,17 @@ def test_the_request_for_curl_is_answered_alike(plant, url):
     outputs = answer["outputs"]
     probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
     assert f"probabilities {probability:.6g}" in call(plant, *words)
+
+
+def test_a_model_that_the_server_lacks_is_told_from_one_that_it_loads(plant, url, tmp_path):
+    settings = yaml.safe_load(plant.settings_file.read_text())
+    settings["serving"]["model"] = "other"
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    words = ["--entity", "3", "--server", url]
+    told = CliRunner().invoke(command, words, obj=str(file))
+    assert told.exit_code == 1
+    assert "NOT_FOUND: the server has no model other, nor is it loading one" in told.output
 
 
 def test_without_a_time_the_settings_say_which(plant, url):

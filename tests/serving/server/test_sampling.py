@@ -19,8 +19,7 @@ from tensorflow_serving.apis import (
 
 from components.ingest.tfrecord import read_records
 from serving.server import sampling
-from serving.server.access_log import Entry
-from serving.server.prediction_logs import Exchange
+from serving.server.exchange import Entry, Exchange
 from serving.server.sampling import SUFFIX, Sampler, Sampling, sweep
 from serving.server.tensor_protos import to_array, to_proto
 from tests import patient
