@@ -2,13 +2,13 @@
 
 import shutil
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from pipeline.predict import command
+from tests import patient
 
 pytestmark = pytest.mark.tfx
 
@@ -48,7 +48,7 @@ def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
 def test_the_request_for_curl_is_answered_alike(plant, url):
     words = ["--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url]
     body = call(plant, *words, "--body")
-    answer = httpx.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
+    answer = patient.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
     outputs = answer["outputs"]
     probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
     assert f"probabilities {probability:.6g}" in call(plant, *words)
