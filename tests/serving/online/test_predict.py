@@ -1,6 +1,9 @@
 """The verb ``predict``, against the embedded server."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import httpx
 import pyarrow.parquet as pq
@@ -8,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.predict import command
+from tests.serving.online.conftest import ROOT
 
 pytestmark = pytest.mark.tfx
 
@@ -51,6 +55,22 @@ def test_the_request_for_curl_is_answered_alike(plant, url):
     outputs = answer["outputs"]
     probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
     assert f"probabilities {probability:.6g}" in call(plant, *words)
+
+
+def test_in_a_process_of_its_own_it_does_without_pandas(plant, url):
+    words = ["pipeline", "--settings", str(plant.settings_file), "predict", "--entity", "3"]
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *words, "--server", url],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "probabilities 0." in run.stdout
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "pyarrow" in imported
+    assert not imported & {"pandas.core", "tensorflow"}
 
 
 def test_without_a_time_the_settings_say_which(plant, url):
