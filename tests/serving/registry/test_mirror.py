@@ -51,7 +51,7 @@ class Server:
 
     def ask(self, what: str, **given: str) -> dict:
         """MLflow's REST API, asked without its client."""
-        answer = httpx.get(f"{self.url}/api/2.0/mlflow/{what}", params=given, timeout=30)
+        answer = httpx.get(f"{self.url}/api/2.0/mlflow/{what}", params=given, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -103,16 +103,22 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=30).status_code == 200
+        return httpx.get(url, timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def eventually(true: Callable[[], bool], seconds: float = 120) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch) -> None:
+    """A machine that stalls is not what these tests ask about."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 
 @pytest.fixture
@@ -163,17 +169,17 @@ def test_aliases_follow_every_transition(way, server, tmp_path):
 
     project.push("1", told=way == "server")
     if way == "server":
-        assert project.mirror.wait(120) == ""
+        assert project.mirror.wait(300) == ""
         assert server.aliases(model) == {"champion": 1}
 
     project.push("2", "canary")
-    assert project.mirror.wait(120) == ""
+    assert project.mirror.wait(300) == ""
     assert server.aliases(model) == {"champion": 1, "challenger": 2}
     assert server.states(model) == {1: "stable", 2: "staged"}
 
     project.releases.advance(2, 0, "loaded", "test", {})
     project.releases.advance(2, 10, "began", "test", {})
-    assert project.mirror.wait(120) == ""
+    assert project.mirror.wait(300) == ""
     assert server.aliases(model) == {"champion": 1, "challenger": 2}
     assert tags(server.versions(model)[1])["release.percent"] == "10"
 
@@ -219,7 +225,7 @@ def test_the_models_files_are_kept_if_asked_for(way, server, tmp_path, monkeypat
     uri = "sqlite:///db/mlflow.db" if way == "file" else server.url
     project = Project(tmp_path, f"files-{way}", tracking_uri=uri, log_artifacts=True)
     project.push("the graph")
-    assert project.mirror.wait(120) == ""
+    assert project.mirror.wait(300) == ""
     root = tmp_path / "db" / "mlflow-artifacts" if way == "file" else server.artifacts
     (kept,) = root.rglob("saved_model.pb")
     assert kept.read_text() == "the graph"
@@ -234,7 +240,7 @@ def test_what_mlflow_missed_while_it_was_down_is_caught_up(server, closed, tmp_p
     project = Project(tmp_path, "missed", tracking_uri_env="MIRROR_AT")
     project.push("1", told=False)
     project.push("2")
-    told = project.mirror.wait(120)
+    told = project.mirror.wait(300)
     assert told.startswith("MLflow could not be told (20")
     assert "onnection refused" in told
     assert "hunter2" not in told
@@ -269,7 +275,7 @@ def test_a_server_that_never_answers_holds_up_nothing(tmp_path, monkeypatch):
         project = Project(tmp_path, "hangs", tracking_uri=uri)
         project.push("1", told=False)
         project.push("2")
-        project.mirror.wait(120)
+        project.mirror.wait(300)
         failed = standing.read(project.releases.folder)
         assert "timed out" in failed.error or "timeout" in failed.error
         # It asks again, without an end in sight, while the command has ended.
