@@ -115,6 +115,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
         custom_config={"config": prepared, "code": fingerprint.code("trainer")},
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     transformed.add_upstream_node(gate)
     tuned = None
