@@ -30,6 +30,8 @@ class StagesProcess:
             # wide the terminal is.
             "COLUMNS": "80",
             "LINES": "24",
+            # … and looks for translations of its words.
+            "LANGUAGE": "C",
             # Models and TFMA have Keras 2. TensorFlow would load Keras 3 too, with Matplotlib and
             # scikit-learn.
             "TF_USE_LEGACY_KERAS": os.environ.get("TF_USE_LEGACY_KERAS", "1"),
