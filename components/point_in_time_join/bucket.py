@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.errors import DataError
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from components.ingest.split import DataWindow
 from components.ingest.windows import Ints
 from components.point_in_time_join.entities import encode_entities, is_text

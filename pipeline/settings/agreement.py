@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pydantic
 
 from components.ingest.durations import format_duration
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.sources import SqlSource
 from components.ingest.split import TimeSplit
 from components.model_evaluator.metrics import METRICS, check_metrics
 from components.tuner.settings import Range

@@ -2,12 +2,13 @@
 
 import shutil
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from pipeline.predict import command
+from tests import patient
 
 pytestmark = pytest.mark.tfx
 
@@ -47,10 +48,21 @@ def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
 def test_the_request_for_curl_is_answered_alike(plant, url):
     words = ["--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url]
     body = call(plant, *words, "--body")
-    answer = httpx.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
+    answer = patient.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
     outputs = answer["outputs"]
     probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
     assert f"probabilities {probability:.6g}" in call(plant, *words)
+
+
+def test_a_model_that_the_server_lacks_is_told_from_one_that_it_loads(plant, url, tmp_path):
+    settings = yaml.safe_load(plant.settings_file.read_text())
+    settings["serving"]["model"] = "other"
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    words = ["--entity", "3", "--server", url]
+    told = CliRunner().invoke(command, words, obj=str(file))
+    assert told.exit_code == 1
+    assert "NOT_FOUND: the server has no model other, nor is it loading one" in told.output
 
 
 def test_without_a_time_the_settings_say_which(plant, url):
