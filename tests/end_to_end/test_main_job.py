@@ -147,7 +147,7 @@ def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) 
         url = f"http://127.0.0.1:{json.loads(ready.read_text())['rest']}"
         while "AVAILABLE" not in patient.get(f"{url}/v1/models/plant-failures").text:
             time.sleep(0.1)
-        printed = project.call("predict", "--entity", "3", "--server", url)
+        printed = project.call("predict", "--entity", "3", "--server", url, "--timeout", "60")
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=300)
