@@ -6,6 +6,7 @@ values of several types in one column, is noticed row by row; the part is then r
 is after any other trouble there, whose words are Python's then.
 """
 
+import os
 import pickle
 import re
 import subprocess
@@ -34,6 +35,10 @@ _STORED_AS = {"int": "integer", "float": "real", "text": "text", "bytes": "blob"
 # itself, and become the same floats as Python's.
 _FIRST = {"integer": "0", "real": "0.0", "text": "''", "blob": "x''"}
 _UNFIT = {"real": "+{0} >= ''", "text": "+{0} < '' OR +{0} >= x''", "blob": "+{0} < x''"}
+
+
+# By process the reader that was started when its plan was made: it gets ready while Beam does.
+_ready: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
 class ReaderError(Exception):
@@ -72,7 +77,11 @@ def storage_classes(
     if any(_COMPUTED.search(step.opcode) for step in steps):
         return None
     last = sa.select(sa.text("1")).select_from(subquery(query)).limit(1).offset(MANY_ROWS * parts)
-    return known if connection.execute(last).first() else None
+    if connection.execute(last).first() is None:
+        return None
+    if os.getpid() not in _ready:
+        _ready[os.getpid()] = _start()
+    return known
 
 
 def batches(
@@ -97,12 +106,7 @@ def batches(
         "storage": storage,
         "rows": rows,
     }
-    with subprocess.Popen(
-        [sys.executable, "-I", str(_READER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with _ready.pop(os.getpid(), None) or _start() as process:
         assert process.stdin and process.stdout and process.stderr
         broken = ""
         try:
@@ -117,6 +121,12 @@ def batches(
         said = process.stderr.read().decode(errors="replace").strip().splitlines()
     if process.returncode or broken:
         raise ReaderError(f"{(said or [broken])[-1]} (exit code {process.returncode})")
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-I", str(_READER)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def _storage_class(column: Column, types: set[type]) -> str | None:
