@@ -1,11 +1,12 @@
 """SQLite read by a process of its own, where that pays and gives the same values.
 
 ``sqlite_reader.py`` makes Arrow columns of rows in C, beside the process that encodes them: Python
-takes four times as long to make its values of them. What SQLite allows and Arrow's columns do not,
+takes three times as long to make its values of them. What SQLite allows and Arrow's columns do not,
 values of several types in one column, is noticed row by row; the part is then read by Python. So it
 is after any other trouble there, whose words are Python's then.
 """
 
+import contextlib
 import os
 import pickle
 import re
@@ -28,16 +29,14 @@ MANY_ROWS = 200_000
 
 _READER = Path(__file__).with_name("sqlite_reader.py")
 # The two SQLites are of different versions: what they compute may differ in the last digit.
-_COMPUTED = re.compile(r"Func|Agg|Cast|Concat|VOpen")
+_COMPUTED = re.compile(r"Func|Agg|Cast|Concat|VOpen|^(Add|Subtract|Multiply|Divide|Remainder)$")
 _STORED = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _STORED_AS = {"int": "integer", "float": "real", "text": "text", "bytes": "blob"}
-# By storage class a value of it, and what tells others; whole numbers are refused by the driver
-# itself, and become the same floats as Python's.
+# By storage class a value of it, and what tells others. In an integer column the driver itself
+# refuses them; among floats integers become what Python makes of them.
 _FIRST = {"integer": "0", "real": "0.0", "text": "''", "blob": "x''"}
 _UNFIT = {"real": "+{0} >= ''", "text": "+{0} < '' OR +{0} >= x''", "blob": "+{0} < x''"}
-
-
-# By process the reader that was started when its plan was made: it gets ready while Beam does.
+# By process the reader that was started with a plan: it gets ready while Beam does.
 _ready: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
@@ -117,26 +116,12 @@ def batches(
                     yield batch.columns
         except (OSError, pa.ArrowInvalid) as error:
             broken = str(error)
+            with contextlib.suppress(OSError):
+                process.stdin.close()
         process.stdout.close()
         said = process.stderr.read().decode(errors="replace").strip().splitlines()
     if process.returncode or broken:
         raise ReaderError(f"{(said or [broken])[-1]} (exit code {process.returncode})")
-
-
-def _start() -> "subprocess.Popen[bytes]":
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-I", str(_READER)]
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-
-
-def _storage_class(column: Column, types: set[type]) -> str | None:
-    if column.kind == "float" and types <= {int, float}:
-        return "real"
-    if len(types) == 1:
-        storage = _STORED.get(types.pop())
-        # Whole numbers among them would lose what tells them from floats.
-        return None if storage == "real" else storage
-    return None if types else _STORED_AS.get(column.kind)
 
 
 def watched(text: str, storage: Sequence[str]) -> str:
@@ -157,3 +142,19 @@ def watched(text: str, storage: Sequence[str]) -> str:
         f"WITH source_rows ({', '.join(names)}) AS ({text})\n"
         f"SELECT {first}, 0 UNION ALL SELECT *, {unfit} FROM source_rows"
     )
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-I", str(_READER)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def _storage_class(column: Column, types: set[type]) -> str | None:
+    if column.kind == "float" and types <= {int, float}:
+        return "real"
+    if len(types) == 1:
+        storage = _STORED.get(types.pop())
+        # Whole numbers among them would lose what tells them from floats.
+        return None if storage == "real" else storage
+    return None if types else _STORED_AS.get(column.kind)
