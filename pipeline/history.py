@@ -9,6 +9,8 @@ from typing import Any
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+_NEWEST = 200
+
 
 @dataclasses.dataclass(frozen=True)
 class Output:
@@ -75,8 +77,10 @@ def end_executions(database: pathlib.Path, stopped: Collection[str] = ()) -> Non
     if not database.exists():
         return
     store = open_store(database)
-    running = store.get_executions(mlmd.ListOptions(filter_query="last_known_state = RUNNING"))
     state = metadata_store_pb2.Execution.State
+    # Of one run, or of the one before: earlier ones have been ended.
+    newest = mlmd.ListOptions(limit=_NEWEST, order_by=mlmd.OrderByField.ID, is_asc=False)
+    running = [e for e in store.get_executions(newest) if e.last_known_state == state.RUNNING]
     for execution in running:
         called_off = _node(store, execution.id) in stopped
         execution.last_known_state = state.CANCELED if called_off else state.FAILED

@@ -36,7 +36,10 @@ def states(database: pathlib.Path) -> list[str]:
     return [STATE.Name(e.last_known_state) for e in sorted(executions, key=lambda e: e.id)]
 
 
-def test_what_runs_has_failed_or_was_stopped(database: pathlib.Path) -> None:
+def test_what_runs_has_failed_or_was_stopped(
+    database: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_NEWEST", 2)
     history.end_executions(database, ["Transform", "StatisticsGen"])
     assert states(database) == ["COMPLETE", "FAILED", "CANCELED"]
     history.end_executions(database, ["AnomalyGate"])
