@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from components.parent import end_with_parent
 from pipeline.local.lost_worker import WorkerLostError, watch_workers
-from pipeline.local.parent import end_with_parent
 from pipeline.local.stage import Stage
 
 Work = Callable[["Link"], Stage]

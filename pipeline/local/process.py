@@ -37,9 +37,10 @@ class StagesProcess:
                 filter(None, [str(pathlib.Path.cwd()), os.environ.get("PYTHONPATH")])
             ),
         }
+        command = [sys.executable, "-m", "pipeline.local.child", str(folder), str(writing)]
         with (folder / "output.txt").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.local.child", str(folder), str(writing)],
+                [*command, str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -94,7 +94,7 @@ def make_project(folder: pathlib.Path, machines: int = 12, days: int = 60) -> Pr
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One project for tests that do not spoil it for each other; they run in the file's order."""
+    """One project for a file's tests, which build on each other in the file's order."""
     return make_project(tmp_path_factory.mktemp("project"))

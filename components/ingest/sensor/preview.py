@@ -16,8 +16,8 @@ from components.ingest.sensor.csv import few_objects, read_header
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.reading import open_text, wanted_columns
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
-from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16
 

@@ -20,6 +20,7 @@ from serving.registry import background, standing
 from serving.registry.background import Mirror
 from serving.releases import Releases
 from tests import demo_project
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 MLFLOW = ROOT / ".tools" / "mlflow" / "bin" / "python"
@@ -80,9 +81,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
     """Started once: it takes MLflow a quarter of a minute."""
     assert MLFLOW.exists(), "make test prepares .tools/mlflow"
     folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = Server(folder, port)
     command = [MLFLOW, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", server.file, "--artifacts-destination", server.artifacts]
@@ -117,11 +116,9 @@ def eventually(true: Callable[[], bool], seconds: float = 120) -> None:
 
 
 @pytest.fixture
-def closed() -> Iterator[str]:
+def closed() -> str:
     """A URL at which nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 class Project:
