@@ -119,6 +119,7 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
             "code": fingerprint.component("transform", "trainer"),
         },
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     transformed.add_upstream_node(gate)
     tuned = None

@@ -137,10 +137,19 @@ def _features(settings: Settings, entity: str, at: str | None) -> tuple[int, "Fe
     return instant, FeatureReader(settings, _index_folder(settings)).at(entity, instant)
 
 
+class _NoPandas:
+    """An import hook by which pandas is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("predict does without it", name=name)
+
+
 def _do_without_pandas() -> None:
     # Arrow would import it to see whether a list of values is a series, which takes longer than all
     # the rest of a prediction. Where the import fails, Arrow does without.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _NoPandas())
 
 
 def _print_sources(console: Console, spine: str, features: "Features", instant: int) -> None:

@@ -32,6 +32,21 @@ class BrokenOffError(DataError):
     """A source that answered and then did not: what was asked may be asked again."""
 
 
+class ReadAnewError(BrokenOffError):
+    """A part that cannot be read to its end in this way, but in another.
+
+    Attributes:
+      partition: what to read instead, from its beginning.
+    """
+
+    def __init__(self, source: str, where: str, rule: str, mend: str, partition: object) -> None:
+        super().__init__(source, where, rule, mend)
+        self.partition = partition
+
+    def __reduce__(self):
+        return type(self), (self.source, self.where, self.rule, self.mend, self.partition)
+
+
 def shorten(value: object, limit: int = 120) -> str:
     """The value's repr, cut to ``limit`` characters."""
     text = repr(value)

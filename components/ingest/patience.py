@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.ingest.durations import MICROSECONDS, format_duration
-from components.ingest.errors import BrokenOffError
+from components.ingest.errors import BrokenOffError, ReadAnewError
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
 
@@ -56,6 +56,9 @@ def read_part(
                 yield attempt, batch
                 rows += batch.num_rows
             return
+        except ReadAnewError as error:
+            logging.getLogger(__name__).warning("%s", error)
+            partition = error.partition
         except BrokenOffError as error:
             where = f"{error.where}, part {partition}, after {rows:,} rows"
             _wait_or_raise(source, error, where, attempt, begun)

@@ -99,7 +99,7 @@ def _frame(records: pa.LargeBinaryArray) -> pa.Buffer:
         return pa.py_buffer(b"")
     offsets = offsets_of(records)
     data, places = records.buffers()[2].to_pybytes(), offsets.tolist()
-    sums = _masked([data[at:end] for at, end in itertools.pairwise(places)])
+    sums = _masked(data[at:end] for at, end in itertools.pairwise(places))
     heads = by_length(np.diff(offsets), _head)
     feet = byte_strings(np.arange(0, 4 * len(sums) + 1, 4), pa.py_buffer(sums))
     return join([heads, records, feet], len(records)).buffers()[2]
@@ -110,9 +110,9 @@ def _head(length: int) -> bytes:
     return packed + _masked([packed]).tobytes()
 
 
-def _masked(parts: list[bytes]) -> np.ndarray:
+def _masked(parts: Iterable[bytes]) -> np.ndarray:
     """TFRecord's masked CRC-32C of each part, uint32[n]."""
-    crc = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
+    crc = np.fromiter(map(google_crc32c.value, parts), np.uint32)
     return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from components.ingest.entities import entity_values, stable_hash
 from components.ingest.errors import DataError
 from components.ingest.examples import (
     ShardWriter,
@@ -22,7 +23,6 @@ from components.ingest.paths import MOST_OPEN
 from components.ingest.split import data_window
 from components.point_in_time_join.bucket import make_examples
 from components.point_in_time_join.bucket_files import BucketFiles, Sent, read_sent
-from components.point_in_time_join.entities import entity_values, stable_hash
 from components.point_in_time_join.feeds import ALL, feeds_of
 from components.point_in_time_join.settings import JoinSettings
 from components.point_in_time_join.tally import Tally

@@ -30,6 +30,11 @@ class StagesProcess:
             # wide the terminal is.
             "COLUMNS": "80",
             "LINES": "24",
+            # … and looks for translations of its words.
+            "LANGUAGE": "C",
+            # Models and TFMA have Keras 2. TensorFlow would load Keras 3 too, with Matplotlib and
+            # scikit-learn.
+            "TF_USE_LEGACY_KERAS": os.environ.get("TF_USE_LEGACY_KERAS", "1"),
             # Stages that run at once share a GPU's memory.
             "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
             # Beam's worker processes find the project's packages by this.

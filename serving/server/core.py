@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.batching import CORES, BatchingParameters, Queue, Scheduler
 from serving.server.catalog import Catalog, Target
 from serving.server.config_files import check_models

@@ -135,6 +135,7 @@ def test_every_log_line_is_json_with_the_run(project: Project) -> None:
     assert set(record["nodes"]) <= {e.get("node") for e in entries}
 
 
+@pytest.mark.smoke
 def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) -> None:
     ready, access = project.folder / "ready.json", project.folder / "var/logs/access.jsonl"
     access.parent.mkdir(exist_ok=True)

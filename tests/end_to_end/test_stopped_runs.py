@@ -83,6 +83,7 @@ def test_killed_in_each_stage(project: Project, tmp_path: pathlib.Path) -> None:
     printed = killed.call("run")
     whole(killed)
     assert killed.versions() == [1], printed
+    assert "RUNNING" not in killed.execution_states
     # The shared project has the same plant, settings and seeds, and was not disturbed. TFMA's AUC
     # rounds probabilities to steps of 1e-4: a last digit may move an example to the next.
     if not project.versions():
@@ -113,6 +114,8 @@ def test_a_killed_worker_stops_the_run_and_a_rerun_heals(project: Project) -> No
         assert json.loads((log.parent / "run.json").read_text())["state"] == "failed"
         wait_until_gone(log.parent)
         assert not pids("-g", str(stages))
+        assert project.execution_states >= {"FAILED"}
+        assert "RUNNING" not in project.execution_states
         printed = project.call(*words)
         assert re.search(r"cached +SqlExampleGen-observations", printed), printed
         assert re.search(r"done +PointInTimeJoin", printed), printed
@@ -139,6 +142,7 @@ def test_interrupt_stops_cleanly(project: Project) -> None:
     assert json.loads((log.parent / "run.json").read_text())["state"] == "stopped"
     assert "Stopped by hand" in (log.parent / "report.html").read_text()
     wait_until_gone(log.parent)
+    assert "RUNNING" not in project.execution_states
 
 
 def test_second_run_at_once_is_refused(project: Project) -> None:

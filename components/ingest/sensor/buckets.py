@@ -84,7 +84,7 @@ def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
     """A bucket's readings, from the files of all portions."""
     batches: list[pa.RecordBatch] = []
     for path in sorted(set(paths)):
-        stream = open_file(path, "rb") if is_remote(path) else pa.OSFile(path)
+        stream = open_file(path, "rb") if is_remote(path) else pa.memory_map(path)
         with stream, pa.ipc.open_stream(stream) as reader:
             batches.extend(reader)
     return pa.Table.from_batches(batches, schema=plan.schema)

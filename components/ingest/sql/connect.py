@@ -99,6 +99,11 @@ def database_file(url: sa.engine.URL) -> Path | None:
     return Path(url.database)
 
 
+def read_only_uri(path: Path) -> str:
+    """A SQLite file as a URI that opens it for reading."""
+    return f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
+
+
 @contextlib.contextmanager
 def connected(name: str, source: SqlSource) -> Iterator[sa.Connection]:
     """Connects, tries again where that may help, and turns the database's errors into DataErrors.
@@ -183,7 +188,7 @@ def _engine(name: str, source: SqlSource, url: sa.engine.URL) -> sa.Engine:
                     "Check the path (relative ones start at the working directory), or make the "
                     "database first",
                 )
-            address = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
+            address = read_only_uri(path)
             if url.get_backend_name() == "duckdb":
                 options["connect_args"] = {"read_only": True}
             else:

@@ -25,6 +25,7 @@ class Partition:
       low: else, the least value in the part; None if there is no bound.
       high: the least value past the part; None if there is no bound.
       cast: the database's type that the bounds are cast to from text, if that is needed.
+      storage: the columns' storage classes where a process of its own reads SQLite.
     """
 
     index: int = 0
@@ -34,6 +35,7 @@ class Partition:
     low: Any = None
     high: Any = None
     cast: str | None = None
+    storage: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         if self.column is None:

@@ -7,18 +7,22 @@ What a column's type becomes stands in ``sql/columns.py``, how parameters are bo
 ``sql/bind.py``.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from components.ingest.errors import ReadAnewError
 from components.ingest.plan import Column, Plan, Preview, Times
 from components.ingest.sources import SqlSource
+from components.ingest.sql import sqlite
 from components.ingest.sql.bind import bound_query
 from components.ingest.sql.columns import columns_to_batch, to_batch
-from components.ingest.sql.connect import connected
-from components.ingest.sql.cursor import streaming, uncollected
+from components.ingest.sql.connect import connected, database_file, read_only_uri
+from components.ingest.sql.cursor import compiled, streaming, uncollected
+from components.ingest.sql.errors import masked
 from components.ingest.sql.partitions import Partition, partition_query, partitions
 from components.ingest.sql.schema import first_rows, settle_columns
 from components.ingest.sql.watermarks import no_rows
@@ -46,6 +50,9 @@ def plan(name: str, source: SqlSource, times: Times) -> Plan:
             to_batch(name, source, columns, first.rows, 1)
             cast = first.cast_of(source.partitions.column) if source.partitions else None
         parts = partitions(connection, query, source, columns, cast)
+        if connection.dialect.name == "sqlite" and not first.whole:
+            storage = sqlite.storage_classes(connection, query, columns, first.rows, len(parts))
+            parts = [dataclasses.replace(part, storage=storage) for part in parts]
     return Plan(tuple(columns), tuple(parts))
 
 
@@ -59,13 +66,20 @@ def read_partition(
       schema depends on ``columns`` only.
 
     Raises:
+      ReadAnewError: if a process of its own, which reads SQLite, did not read all.
       DataError: if the database cannot be read, or a value does not fit.
     """
     with connected(name, source) as connection:
         query = bound_query(name, source, source.query, times, connection.dialect.name)
         statement = partition_query(query, partition)
         if connection.dialect.name == "duckdb":
-            yield from _arrow_batches(name, source, columns, connection, statement)
+            from components.ingest.sql import duckdb as sql_duckdb
+
+            arrays = sql_duckdb.batches(connection, statement, source.batch_rows)
+            yield from _arrow_batches(name, source, columns, arrays)
+            return
+        if partition.storage is not None:
+            yield from _by_process(name, source, columns, connection, statement, partition)
             return
         with streaming(connection, statement) as cursor:
             yield from _batches(name, source, columns, cursor)
@@ -130,17 +144,38 @@ def _batches(
 
 
 def _arrow_batches(
+    name: str, source: SqlSource, columns: Sequence[Column], arrays: Iterator[list[pa.Array]]
+) -> Iterator[pa.RecordBatch]:
+    """The rows that come as Arrow arrays by column."""
+    done = 0
+    for some in arrays:
+        batch = columns_to_batch(name, source, columns, some, done + 1)
+        yield batch
+        done += batch.num_rows
+
+
+def _by_process(
     name: str,
     source: SqlSource,
     columns: Sequence[Column],
     connection: sa.Connection,
     statement: sa.sql.ClauseElement,
+    partition: Partition,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a database that gives Arrow batches itself."""
-    from components.ingest.sql import duckdb as sql_duckdb
-
-    done = 0
-    for arrays in sql_duckdb.batches(connection, statement, source.batch_rows):
-        batch = columns_to_batch(name, source, columns, arrays, done + 1)
-        yield batch
-        done += batch.num_rows
+    """The rows of a SQLite file that a process of its own reads."""
+    url = connection.engine.url
+    path = database_file(url)
+    assert path is not None and partition.storage is not None
+    arrays = sqlite.batches(
+        read_only_uri(path), *compiled(connection, statement), partition.storage, source.batch_rows
+    )
+    try:
+        yield from _arrow_batches(name, source, columns, arrays)
+    except sqlite.ReaderError as error:
+        raise ReadAnewError(
+            name,
+            f"database {masked(url)}, part {partition}",
+            f"the process that reads it did not give all rows ({error})",
+            "Python reads the part from its beginning",
+            dataclasses.replace(partition, storage=None),
+        ) from None

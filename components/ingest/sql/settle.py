@@ -49,7 +49,9 @@ def settle(
         if kind == "null":
             kind = kind_of_values(values)
             type_name = next((type(value).__name__ for value in values if value is not None), "")
-            if probe is not None and kind in ("null", "int"):
+            # An entity is an integer from its first row on: no float can make it another kind.
+            settled = kind == "int" and column == source.entity
+            if probe is not None and kind in ("null", "int") and not settled:
                 kind = probe(column, kind)
         if kind is None:
             raise _without_place(name, source, column, type_name, values)

@@ -1,5 +1,7 @@
 """Columns of times, in whatever form a database gives them, as microseconds since the epoch."""
 
+import contextlib
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,6 +60,8 @@ def to_microseconds(raw: pa.Array, zone: str, unit: str | None) -> pa.Array:
 
 
 def _parse(raw: pa.Array, zone: str) -> pa.Array:
+    with contextlib.suppress(pa.ArrowInvalid):
+        return _localize(raw.cast(_NAIVE), zone)
     zoned = pc.fill_null(pc.match_substring_regex(raw, _OFFSET), False)
     count = pc.sum(zoned).as_py() or 0
     if count == 0:

@@ -6,7 +6,7 @@ import pytest
 from components.version_pusher.component import VersionPusher
 from components.version_pusher.executor import Executor
 from components.version_pusher.report import read_push
-from pipeline.local.decision import decide
+from pipeline.decision import decide
 from serving.releases import Releases
 from tests.ports import free_port
 

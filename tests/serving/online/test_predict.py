@@ -1,6 +1,9 @@
 """The verb ``predict``, against the embedded server."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +12,7 @@ from click.testing import CliRunner
 
 from pipeline.predict import command
 from tests import patient
+from tests.serving.online.conftest import ROOT
 
 pytestmark = pytest.mark.tfx
 
@@ -62,6 +66,22 @@ def test_a_model_that_the_server_lacks_is_told_from_one_that_it_loads(plant, url
     told = CliRunner().invoke(command, words, obj=str(file))
     assert told.exit_code == 1
     assert "NOT_FOUND: the server has no model other, nor is it loading one" in told.output
+
+
+def test_in_a_process_of_its_own_it_does_without_pandas(plant, url):
+    words = ["pipeline", "--settings", str(plant.settings_file), "predict", "--entity", "3"]
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *words, "--server", url],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "probabilities 0." in run.stdout
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "pyarrow" in imported
+    assert not imported & {"pandas.core", "tensorflow"}
 
 
 def test_without_a_time_the_settings_say_which(plant, url):

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.core import Target
 from serving.server.errors import ServingError
 from tests.serving.server.conftest import MODEL, config, running, states, until
