@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from benchmarks.report import RESULTS, machine, write
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.settings.collect import KafkaStream, MqttStream
 
 WAYS = ("bare", "decode", "collect")

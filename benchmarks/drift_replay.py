@@ -13,9 +13,9 @@ from tensorflow_serving.config import model_server_config_pb2
 from pipeline.settings import Settings
 from serving.online.columns import request_columns
 from serving.online.observation import observation
-from serving.server.access_log import AccessLog, Entry, record
+from serving.server.access_log import AccessLog, record
 from serving.server.core import Core, Target
-from serving.server.prediction_logs import Exchange
+from serving.server.exchange import Entry, Exchange
 from serving.server.sampling import Sampling
 from serving.server.signatures import type_name
 

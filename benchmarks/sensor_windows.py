@@ -77,7 +77,7 @@ def write_files(folder: Path, form: str, readings: int) -> None:
 
 def telemetry(folder: str, form: str) -> Any:
     """The source's settings."""
-    from components.ingest.sources import SensorSource
+    from components.ingest.sensor.source import SensorSource
 
     return SensorSource.model_validate(
         {

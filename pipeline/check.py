@@ -15,8 +15,8 @@ from components.ingest.durations import format_duration, format_instant
 from components.ingest.errors import DataError
 from components.ingest.kinds import AnySource
 from components.ingest.plan import FAR_FUTURE, Times
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource
 from components.ingest.spans.days import DAY, times_of
 from components.ingest.split import DataWindow, EntitySplit, data_window
 from pipeline.settings import Settings, SettingsError, load_settings

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from tfx.components import ExampleValidator, StatisticsGen, Transform
+from tfx.components import ExampleValidator, StatisticsGen
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -20,7 +20,7 @@ from components.champion.component import Champion
 from components.curated_schema.component import CuratedSchema
 from components.distributed_trainer.component import Trainer
 from components.ingest.durations import format_duration
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from components.model_evaluator.component import Evaluator
 from components.model_evaluator.config import eval_config
 from components.point_in_time_join.component import PointInTimeJoin
@@ -28,6 +28,7 @@ from components.sensor_example_gen.component import SensorExampleGen
 from components.serving_gate.component import ServingGate
 from components.sql_example_gen.component import SqlExampleGen
 from components.store_example_gen.component import StoreExampleGen
+from components.transform.component import Transform
 from components.tuner.component import Tuner
 from components.version_pusher.component import VersionPusher
 from pipeline import fingerprint
@@ -113,8 +114,12 @@ def create_pipeline(settings: Settings, inputs: RunInputs) -> Pipeline:
         examples=joined.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config={"config": prepared, "code": fingerprint.code("trainer")},
+        custom_config={
+            "config": prepared,
+            "code": fingerprint.component("transform", "trainer"),
+        },
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     transformed.add_upstream_node(gate)
     tuned = None

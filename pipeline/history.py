@@ -3,10 +3,13 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+
+_NEWEST = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +59,42 @@ def executions(database: pathlib.Path, run_id: str) -> dict[str, tuple[int, list
     run = store.get_context_by_type_and_name("pipeline_run", run_id)
     found = {}
     for execution in store.get_executions_by_context(run.id) if run is not None else []:
-        (node,) = [
-            context.name.partition(".")[2]
-            for context in store.get_contexts_by_execution(execution.id)
-            if context.type == "node"
-        ]
+        node = _node(store, execution.id)
         found[node] = (execution.id, outputs(store, execution.id))
     return found
+
+
+def end_executions(database: pathlib.Path, stopped: Collection[str] = ()) -> None:
+    """Ends executions that ML Metadata holds for running, where no run is under way.
+
+    TFX tells an execution's end from the process that it ran in. Of a process that was killed, as
+    of LocalDagRunner's own after Ctrl-C, ML Metadata would say for ever that it runs.
+
+    Args:
+      database: ML Metadata's SQLite file.
+      stopped: stages that were stopped: CANCELED. All others have FAILED.
+    """
+    if not database.exists():
+        return
+    store = open_store(database)
+    state = metadata_store_pb2.Execution.State
+    # Of one run, or of the one before: earlier ones have been ended.
+    newest = mlmd.ListOptions(limit=_NEWEST, order_by=mlmd.OrderByField.ID, is_asc=False)
+    running = [e for e in store.get_executions(newest) if e.last_known_state == state.RUNNING]
+    for execution in running:
+        called_off = _node(store, execution.id) in stopped
+        execution.last_known_state = state.CANCELED if called_off else state.FAILED
+    if running:
+        store.put_executions(running)
+
+
+def _node(store: mlmd.MetadataStore, execution_id: int) -> str:
+    (node,) = [
+        context.name.partition(".")[2]
+        for context in store.get_contexts_by_execution(execution_id)
+        if context.type == "node"
+    ]
+    return node
 
 
 def latest_artifact(database: pathlib.Path, node: str, key: str) -> pathlib.Path | None:

@@ -1,8 +1,10 @@
 """The verb ``predict``: what the released model says of an entity, or of a stretch of time."""
 
+import contextlib
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,10 +16,11 @@ from pipeline.settings import Settings, SettingsError, load_settings
 from serving.online.errors import PredictionError
 
 if TYPE_CHECKING:
-    from serving.online.client import Prediction
+    from serving.online.client import Prediction, PredictionClient
     from serving.online.features import Features
 
 SERVER = "http://127.0.0.1:8501"
+_LOADING_SECONDS = 60.0
 
 
 @click.command()
@@ -80,7 +83,9 @@ def command(
     except (SettingsError, DataError, PredictionError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         if isinstance(error, PredictionError) and error.code == "UNAVAILABLE":
-            console.print("Is a server running? python -m pipeline serve", soft_wrap=True)
+            console.print(
+                "Does a server run, and listen by now? python -m pipeline serve", soft_wrap=True
+            )
         sys.exit(1)
 
 
@@ -93,11 +98,9 @@ def _one(
     timeout: float,
     show: bool,
 ) -> None:
-    from serving.online.client import PredictionClient
-
     instant, features = _features(settings, entity, at)
     begun = time.perf_counter()
-    with _client(PredictionClient, server, settings, timeout) as client:
+    with _client(server, settings, timeout) as client:
         prediction = client.predict(features.table)
     seconds = time.perf_counter() - begun
     spine = settings.spine_source
@@ -122,10 +125,8 @@ def _one(
 
 
 def _body(settings: Settings, entity: str, at: str | None, server: str, timeout: float) -> None:
-    from serving.online.client import PredictionClient
-
     _, features = _features(settings, entity, at)
-    with _client(PredictionClient, server, settings, timeout) as client:
+    with _client(server, settings, timeout) as client:
         click.echo(client.body(features.table))
 
 
@@ -136,10 +137,19 @@ def _features(settings: Settings, entity: str, at: str | None) -> tuple[int, "Fe
     return instant, FeatureReader(settings, _index_folder(settings)).at(entity, instant)
 
 
+class _NoPandas:
+    """An import hook by which pandas is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("predict does without it", name=name)
+
+
 def _do_without_pandas() -> None:
     # Arrow would import it to see whether a list of values is a series, which takes longer than all
     # the rest of a prediction. Where the import fails, Arrow does without.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _NoPandas())
 
 
 def _print_sources(console: Console, spine: str, features: "Features", instant: int) -> None:
@@ -165,12 +175,9 @@ def _range(
     server: str | None,
     timeout: float,
 ) -> None:
-    import contextlib
-
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from serving.online.batch import score_range
-    from serving.online.client import PredictionClient
     from serving.online.features import FeatureReader
     from serving.online.scorers import model_scorer, server_scorer
     from serving.online.sinks import parquet_sink, table_sink
@@ -182,7 +189,7 @@ def _range(
         if server is None:
             score = model_scorer(_stable_folder(settings))
         else:
-            client = stack.enter_context(_client(PredictionClient, server, settings, timeout))
+            client = stack.enter_context(_client(server, settings, timeout))
             score = server_scorer(client)
         if output.endswith(".parquet"):
             made: Any = parquet_sink(pathlib.Path(output), column, begin, end)
@@ -204,13 +211,22 @@ def _range(
     )
 
 
-def _client(make: Any, server: str, settings: Settings, timeout: float) -> Any:
+@contextlib.contextmanager
+def _client(server: str, settings: Settings, timeout: float) -> "Iterator[PredictionClient]":
+    """A client of a server that has loaded the model."""
+    from serving.online.client import PredictionClient
+
+    spine = settings.spine_source
+    observed = (spine.entity, spine.time)
     try:
-        spine = settings.spine_source
-        observed = (spine.entity, spine.time)
-        return make(server, settings.serving.model, timeout=timeout, observed=observed)
+        client = PredictionClient(
+            server, settings.serving.model, timeout=timeout, observed=observed
+        )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--server") from None
+    with client:
+        client.wait_until_loaded(_LOADING_SECONDS, lambda line: click.echo(line, err=True))
+        yield client
 
 
 def _outputs(prediction: "Prediction") -> dict[str, Any]:

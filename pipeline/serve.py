@@ -8,6 +8,7 @@ import warnings
 import click
 from rich.console import Console
 
+from observability.quiet import quiet_import
 from pipeline.settings import SettingsError, load_settings
 from serving.server.options import CONTEXT, Options, OptionsError, server_options
 
@@ -58,7 +59,8 @@ def _released(options: Options, settings_path: str) -> Options:
 def _run(options: Options, console: Console) -> None:
     # Google's libraries tell of a Python that they will not support for long.
     warnings.simplefilter("ignore", FutureWarning)
-    from serving.server.process import Listening, log_to_stderr, run
+    with quiet_import():
+        from serving.server.process import Listening, log_to_stderr, run
 
     if options.log_format == "json":
         log_to_stderr(options.log_format)

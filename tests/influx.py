@@ -8,7 +8,8 @@ from pathlib import Path
 import requests
 
 from tests.installed import program
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 USER = "plant"
 DATABASE = "plant"

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from tests.installed import program
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 USER = "plant"
 DATABASE = "plant"

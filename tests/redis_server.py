@@ -6,7 +6,8 @@ import tempfile
 from typing import Any
 
 from tests.installed import program
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 
 class RedisServer:

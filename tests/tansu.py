@@ -5,7 +5,8 @@ import socket
 import subprocess
 import tempfile
 
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 
 class Tansu:

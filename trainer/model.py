@@ -246,7 +246,9 @@ class Ensemble(keras.Model):
             if self.train_tf_function is None:
                 # For batches of any size, as the last one is smaller.
                 self.train_tf_function = tf.function(
-                    lambda batch: step(iter([batch])), input_signature=[iterator.element_spec]
+                    lambda batch: step(iter([batch])),
+                    input_signature=[iterator.element_spec],
+                    autograph=False,
                 )
             return self.train_tf_function(clock.following(iterator))
 

@@ -153,8 +153,8 @@ def _category(name: str, column: Column) -> tuple[tf.SparseTensor, tf.Tensor]:
         rows = tf.size(values, out_type=tf.int64)
         indices = tf.stack([tf.range(rows), tf.zeros([rows], tf.int64)], axis=1)
     if values.dtype == tf.string:
-        named = tf.not_equal(values, "")
-        indices, values = tf.boolean_mask(indices, named), tf.boolean_mask(values, named)
+        named = tf.where(tf.not_equal(values, ""))
+        indices, values = tf.gather_nd(indices, named), tf.gather_nd(values, named)
     return tf.SparseTensor(indices, values, [rows, 1]), values
 
 

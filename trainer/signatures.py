@@ -87,7 +87,7 @@ def _raw(column: tf.Tensor, spec: Any) -> Any:
     rows = tf.where(present)
     indices = tf.concat([rows, tf.zeros_like(rows)], axis=1)
     shape = tf.stack([tf.size(column, out_type=tf.int64), tf.constant(1, tf.int64)])
-    return tf.SparseTensor(indices, _cast(tf.boolean_mask(column, present), spec.dtype), shape)
+    return tf.SparseTensor(indices, _cast(tf.gather_nd(column, rows), spec.dtype), shape)
 
 
 def _cast(column: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from components.ingest.fields import FROZEN, Text
+
 
 def _names_a_reason(entry: str) -> str:
     name, colon, reason = entry.rpartition(":")
@@ -24,7 +26,7 @@ def _names_a_reason(entry: str) -> str:
     return entry
 
 
-Ignored = Annotated[str, pydantic.Field(min_length=1), pydantic.AfterValidator(_names_a_reason)]
+Ignored = Annotated[Text, pydantic.AfterValidator(_names_a_reason)]
 
 
 class Validation(pydantic.BaseModel):
@@ -34,7 +36,7 @@ class Validation(pydantic.BaseModel):
     champion's training data, or from train to eval, stop the run or are only reported.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = FROZEN
 
     ignore: list[Ignored] = []
     drift: Literal["stop", "report"] = "stop"

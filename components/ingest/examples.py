@@ -73,8 +73,7 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
 class ShardWriter(RecordWriter):
     """Writes one file of tf.Examples; a context manager.
 
-    Rows go to a temporary file beside ``path``, which takes its name on a clean exit and is removed
-    on an error. A file without rows is valid too.
+    It is a WholeFile; one without rows is valid too.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.

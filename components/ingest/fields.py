@@ -25,10 +25,10 @@ def matching(pattern: str, rule: str) -> Any:
     return pydantic.AfterValidator(check)
 
 
-EnvName = Annotated[
-    str,
-    matching(
-        r"[A-Za-z_][A-Za-z0-9_]*",
-        "expected the name of an environment variable such as 'KFP_TOKEN', not what it holds",
-    ),
-]
+def naming_variable(example: str) -> Any:
+    """A text type for the name of an environment variable such as ``example``."""
+    rule = f"expected the name of an environment variable such as {example!r}, not what it holds"
+    return matching(r"[A-Za-z_][A-Za-z0-9_]*", rule)
+
+
+EnvName = Annotated[str, naming_variable("KFP_TOKEN")]

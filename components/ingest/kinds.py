@@ -19,7 +19,7 @@ from components.ingest.source import RowSource, Source
 GROUP = "tfx_pipeline.sources"
 OWN = {
     "sql": "components.ingest.sources:SqlSource",
-    "sensor": "components.ingest.sources:SensorSource",
+    "sensor": "components.ingest.sensor.source:SensorSource",
     "mongo": "components.ingest.mongo.source:MongoSource",
     "influx": "components.ingest.influx.source:InfluxSource",
 }
@@ -74,7 +74,7 @@ def _unusable(kind: str, why: str) -> type[Source]:
 
 
 if TYPE_CHECKING:
-    from components.ingest.sources import SensorSource
+    from components.ingest.sensor.source import SensorSource
 
     AnySource = RowSource | SensorSource
 else:

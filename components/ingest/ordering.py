@@ -38,6 +38,36 @@ def order_of(keys: Ints, times: Ints, *then: Ints) -> Ints:
     return order
 
 
+def reorder(keys: Ints, times: Ints) -> Ints | None:
+    """As ``order_of``, for rows that are mostly in order of time, as those of files are.
+
+    Args:
+      keys: int64[n], 0 or above.
+      times: int64[n].
+
+    Returns:
+      int64[n], indices of rows; None if they are in order.
+    """
+    if _in_order(keys, times):
+        return None
+    if keys.max() >= 1 << 16:
+        return order_of(keys, times)
+    # A radix sort brings keys together; what is left is nearly in order, which a merge sort uses.
+    by_key = np.argsort(keys.astype(np.uint16), kind="stable")
+    grouped = keys[by_key], times[by_key]
+    if _in_order(*grouped):
+        return by_key
+    packing = _Packing.of(*grouped)
+    if packing is None:
+        return np.lexsort((times, keys))
+    return by_key[np.argsort(packing.pack(*grouped), kind="stable")]
+
+
+def _in_order(keys: Ints, times: Ints) -> bool:
+    same = keys[1:] == keys[:-1]
+    return bool(((keys[1:] > keys[:-1]) | same & (times[1:] >= times[:-1])).all())
+
+
 def _settle(order: Ints, ordered: Ints, then: Sequence[Ints] = ()) -> None:
     """Orders rows of equal numbers, which a quick sort leaves anyhow, by columns and place."""
     same = ordered[1:] == ordered[:-1]

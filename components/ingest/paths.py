@@ -8,6 +8,9 @@ import shutil
 from pathlib import Path
 from typing import IO, Any
 
+MOST_OPEN = 512
+"""So many files may be written at once: systems allow a process about a thousand."""
+
 _BUFFER = 1 << 20
 
 
@@ -77,23 +80,6 @@ def remove_folder(path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
     elif exists(path):
         remote().rmtree(path)
-
-
-def join(sources: list[str], target: str) -> None:
-    """Puts files one behind the other into one; a single local file becomes a link to it.
-
-    Files of gzipped records may follow each other in one file.
-    """
-    if len(sources) == 1 and not (is_remote(sources[0]) or is_remote(target)):
-        try:
-            Path(target).hardlink_to(sources[0])
-            return
-        except OSError:
-            pass  # On another file system, or on one without links.
-    with open_file(target, "wb") as whole:
-        for path in sources:
-            with open_file(path, "rb") as piece:
-                shutil.copyfileobj(piece, whole, 1 << 20)
 
 
 class _RemoteFile(io.RawIOBase):

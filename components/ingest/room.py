@@ -5,8 +5,9 @@ import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from components.ingest.paths import is_remote
+from components.ingest.paths import is_remote, open_file
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a used-up quota, and a file above what the process or its disk allow."""
@@ -25,6 +26,30 @@ def writing(path: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+@contextlib.contextmanager
+def open_to_write(path: str, told: str | None = None) -> Iterator[IO[bytes]]:
+    """Opens a file; what the system refuses is an UnwritableError.
+
+    In the block that is a lack of room only: other errors may be of what is read there.
+
+    Args:
+      path: as ``paths.py`` takes it.
+      told: the name to tell, if it is another.
+    """
+    told = told or path
+    with writing(told):
+        file = open_file(path, "wb")
+    try:
+        yield file
+        with writing(told):
+            file.close()
+    except OSError as error:
+        raise (unwritable(told, error) if error.errno in NO_ROOM else error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
 
 
 def unwritable(path: str, error: OSError) -> UnwritableError:

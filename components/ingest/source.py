@@ -16,7 +16,7 @@ from components.ingest.durations import MICROSECONDS, Duration, format_duration
 from components.ingest.errors import DataError
 from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Text as Name
-from components.ingest.fields import matching
+from components.ingest.fields import naming_variable
 from components.ingest.plan import Column, NoRowsError, Plan, Preview, Times
 from components.ingest.spans.settings import Incremental
 
@@ -39,13 +39,7 @@ def _has_no_password(value: str) -> str:
     return value
 
 
-Variable = Annotated[
-    str,
-    matching(
-        r"[A-Za-z_][A-Za-z0-9_]*",
-        "expected the name of an environment variable such as 'PLANT_DB_URL', not what it holds",
-    ),
-]
+Variable = Annotated[str, naming_variable("PLANT_DB_URL")]
 """An environment variable's name: secrets are named, never written into settings."""
 
 Url = Annotated[str, pydantic.AfterValidator(_has_no_password)]

@@ -15,14 +15,13 @@ from typing import Annotated, Literal
 import pydantic
 
 from components.ingest.durations import Duration, parse_duration, parse_instant
-
-_FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
+from components.ingest.fields import FROZEN
 
 
 class TimeSplit(pydantic.BaseModel):
     """Train on an earlier stretch of time, evaluate on a later one."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     by: Literal["time"]
     train: Duration
@@ -35,7 +34,7 @@ class EntitySplit(pydantic.BaseModel):
     ``eval`` is the share of entities held out; ``window`` the stretch counted back from ``as_of``.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     by: Literal["entity"]
     window: Duration

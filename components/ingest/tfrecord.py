@@ -8,10 +8,10 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/reco
 Paths are as ``paths.py`` takes them.
 """
 
+import contextlib
 import gzip
 import itertools
 import struct
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -22,8 +22,9 @@ import typing_extensions
 from isal import igzip, isal_zlib
 
 from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
-from components.ingest.paths import make_folder, open_file, remove, rename
+from components.ingest.paths import open_file
 from components.ingest.room import writing
+from components.ingest.whole_file import WholeFile
 
 _COMPRESSION_LEVEL = 1
 _READ_CHUNK = 1 << 20
@@ -34,9 +35,7 @@ _HEAD = struct.Struct("<QI")
 class RecordWriter:
     """Writes one TFRecord file; a context manager.
 
-    Records go to a temporary file beside ``path``, which takes its name on a clean exit and is
-    removed on an error: under its own name the file is either absent or whole. A file without
-    records is valid too. Where the system refuses, an UnwritableError tells the file.
+    It is a WholeFile; one without records is valid too.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.
@@ -46,17 +45,13 @@ class RecordWriter:
     def __init__(self, path: str) -> None:
         self.path = str(path)
         self.rows = 0
-        folder, _, name = self.path.rpartition("/")
-        self._temporary = f"{folder or '.'}/.{name}.{uuid.uuid4().hex}"
-        self._gzip = (
-            isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if name.endswith(".gz") else None
-        )
+        packed = self.path.endswith(".gz")
+        self._gzip = isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if packed else None
+        self._whole = WholeFile(self.path)
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> typing_extensions.Self:
-        with writing(self.path):
-            make_folder(self._temporary.rpartition("/")[0])
-            self._file = open_file(self._temporary, "wb")
+        self._file = self._whole.__enter__()
         return self
 
     def write_records(self, records: list[bytes] | pa.LargeBinaryArray) -> None:
@@ -66,21 +61,21 @@ class RecordWriter:
         if isinstance(records, list):
             records = pa.array(records, RECORD)
         framed = _frame(records)
-        with writing(self.path):
-            self._file.write(self._gzip.compress(framed) if self._gzip else framed)
+        self._write(self._file, self._gzip.compress(framed) if self._gzip else framed)
         self.rows += len(records)
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         assert self._file is not None
-        try:
-            with writing(self.path), self._file:
-                if kind is None and self._gzip:
-                    self._file.write(self._gzip.flush())
-            if kind is None:
-                rename(self._temporary, self.path)
-        finally:
-            self._file = None
-            remove(self._temporary)
+        closing = contextlib.ExitStack()
+        closing.push(self._whole)
+        if kind is None and self._gzip:
+            closing.callback(self._write, self._file, self._gzip.flush())
+        self._file = None
+        closing.__exit__(kind, error, trace)
+
+    def _write(self, file: IO[bytes], data: Any) -> None:
+        with writing(self.path):
+            file.write(data)
 
 
 def read_records(files: Iterable[str]) -> Iterator[bytes]:

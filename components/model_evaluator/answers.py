@@ -115,7 +115,7 @@ class _DrawSample(beam.CombineFn):
             model_name=self._key.model_name,
             output_name=self._key.output_name,
         ):
-            entry = (random.random(), float(label), float(prediction))
+            entry = (random.random(), label.item(), prediction.item())
             if len(kept) < _SAMPLE:
                 heapq.heappush(kept, entry)
             else:

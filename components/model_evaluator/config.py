@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.model_evaluator.metrics import METRICS, check_metrics
@@ -42,7 +43,11 @@ def eval_config(
     config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
-                signature_name=signature, label_key=label, prediction_key=OUTPUTS[task]
+                # Not said, TFMA would try to load it as Keras's to find out.
+                model_type=constants.TF_GENERIC,
+                signature_name=signature,
+                label_key=label,
+                prediction_key=OUTPUTS[task],
             )
         ],
         slicing_specs=[

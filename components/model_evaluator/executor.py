@@ -14,6 +14,7 @@ from tfx.components.evaluator import executor as evaluator
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.ingest.batches import fix_batches
 from components.model_evaluator.plots import write_plots
 from components.model_evaluator.report import write_evaluation
 
@@ -41,6 +42,7 @@ class Executor(evaluator.Executor):
         Without a champion the candidate is judged on value thresholds only; with change
         thresholds alone the first model is blessed.
         """
+        fix_batches()
         inputs = dict(input_dict)
         version = None
         baseline = inputs.get("baseline_model")

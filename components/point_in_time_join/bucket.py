@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.ingest.entities import encode_entities, is_text
 from components.ingest.errors import DataError
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from components.ingest.split import DataWindow
 from components.ingest.windows import Ints
-from components.point_in_time_join.entities import encode_entities, is_text
 from components.point_in_time_join.feeds import Rows, usable_rows
 from components.point_in_time_join.join import Match, join_matched
 from components.point_in_time_join.settings import JoinSettings

@@ -7,6 +7,7 @@ from typing import IO
 import pyarrow as pa
 
 from components.ingest.paths import is_remote, open_file
+from components.ingest.room import writing
 
 Sent = tuple[str, int]
 """A file's path, and how many streams it holds."""
@@ -29,17 +30,20 @@ class BucketFiles:
 
     def write(self, bucket: int, rows: pa.RecordBatch) -> None:
         """Adds rows, with their schema's metadata."""
-        if bucket not in self._open:
-            self._open[bucket] = open_file(self._path(bucket), "wb")
-            self._streams[bucket] = 0
-        with pa.ipc.new_stream(self._open[bucket], rows.schema, options=self._options) as stream:
-            stream.write_batch(rows)
+        with writing(self._path(bucket)):
+            if bucket not in self._open:
+                self._open[bucket] = open_file(self._path(bucket), "wb")
+                self._streams[bucket] = 0
+            file = self._open[bucket]
+            with pa.ipc.new_stream(file, rows.schema, options=self._options) as stream:
+                stream.write_batch(rows)
         self._streams[bucket] += 1
 
     def close(self) -> dict[int, Sent]:
         """Ends the files; by bucket what was sent to it."""
-        for file in self._open.values():
-            file.close()
+        for bucket, file in self._open.items():
+            with writing(self._path(bucket)):
+                file.close()
         return {bucket: (self._path(bucket), n) for bucket, n in self._streams.items()}
 
     def _path(self, bucket: int) -> str:

@@ -3,8 +3,8 @@
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError, shorten
 from components.ingest.kinds import AnySource
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource
 from components.ingest.split import DataWindow
 from components.point_in_time_join.feeds import check_columns
 from components.point_in_time_join.settings import JoinSettings

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from components.ingest.durations import parse_duration
+from components.ingest.entities import entity_values
 from components.ingest.errors import DataError
 from components.ingest.kinds import AnySource
 from components.ingest.source import EventWindow, RowSource
 from components.ingest.windows import Ints
-from components.point_in_time_join.entities import entity_values
 
 ALL = "all"
 """The split that a source of rows's artifact holds; a sensor's are named ``every_1h``."""

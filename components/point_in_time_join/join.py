@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.durations import format_duration
+from components.ingest.entities import check_same_type, encode_entities, is_text
 from components.ingest.errors import DataError
 from components.ingest.threads import map_ahead
 from components.ingest.windows import Floats, Ints
 from components.point_in_time_join.asof import as_of
-from components.point_in_time_join.entities import check_same_type, encode_entities, is_text
 from components.point_in_time_join.event_windows import EventSeries
 from components.point_in_time_join.feeds import (
     Feed,

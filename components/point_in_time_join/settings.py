@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import pydantic
 
 from components.ingest.durations import SignedDuration
+from components.ingest.fields import FROZEN, Text
 from components.ingest.kinds import AnySource
 from components.ingest.sources import SqlSource
 from components.ingest.split import Split
 
-_FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -30,9 +30,9 @@ def _source_name(value: str) -> str:
 class JoinLabel(pydantic.BaseModel):
     """The label: a column of the spine. Without ``task``, floats are taken for a regression."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
-    name: Annotated[str, pydantic.Field(min_length=1)]
+    name: Text
     task: Literal["binary", "multiclass", "regression"] | None = None
 
 
@@ -43,7 +43,7 @@ class JoinSettings(pydantic.BaseModel):
     ahead; ``'0s'`` where it is known at once. ``label`` may be the column's name alone.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     name: str = "observations"
     spine: SqlSource

@@ -10,6 +10,7 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from components.ingest.entities import entity_values, stable_hash
 from components.ingest.errors import DataError
 from components.ingest.examples import (
     ShardWriter,
@@ -18,10 +19,10 @@ from components.ingest.examples import (
     shard_name,
     split_folder,
 )
+from components.ingest.paths import MOST_OPEN
 from components.ingest.split import data_window
 from components.point_in_time_join.bucket import make_examples
 from components.point_in_time_join.bucket_files import BucketFiles, Sent, read_sent
-from components.point_in_time_join.entities import entity_values, stable_hash
 from components.point_in_time_join.feeds import ALL, feeds_of
 from components.point_in_time_join.settings import JoinSettings
 from components.point_in_time_join.tally import Tally
@@ -31,9 +32,6 @@ SPINE = ""
 
 BUCKET_BYTES = 8 << 20
 """Compressed input to a bucket: about a hundred megabytes once joined."""
-
-_MOST_BUCKETS = 512
-"""So many files are open at once: systems allow a process about a thousand."""
 
 _WRITTEN_ROWS = 16_384
 
@@ -48,7 +46,7 @@ def count_buckets(files: Iterable[File]) -> int:
     paths = [path for *_, path in files]
     matches = filesystems.FileSystems.match(paths) if paths else []
     size = sum(found.size_in_bytes for match in matches for found in match.metadata_list)
-    return min(_MOST_BUCKETS, 1 + size // BUCKET_BYTES)
+    return min(MOST_OPEN, 1 + size // BUCKET_BYTES)
 
 
 class SendToBuckets(beam.DoFn):

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.ingest.entities import stable_hash
 from components.ingest.split import DataWindow, EntitySplit, TimeSplit
 from components.ingest.windows import Ints
-from components.point_in_time_join.entities import stable_hash
 
 SPLITS = ("train", "eval")
 

@@ -1,4 +1,4 @@
-"""Runs sensor_features on Beam: portions of files side by side, then buckets of entities."""
+"""Windows a sensor source on Beam: portions of files side by side, then buckets of entities."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,15 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.ingest.examples import fill_examples_artifact
-from components.ingest.sensor.buckets import WholeFile
 from components.ingest.sensor.features import SensorJob, portions, prepare
 from components.ingest.sensor.kept import KeptPart, KeptReadings, name_of
 from components.ingest.sensor.preview import check_channels
-from components.ingest.sensor.tally import Tally, check_tally, quality_report
+from components.ingest.sensor.quality import check_tally, quality_report
+from components.ingest.sensor.source import SensorSource
+from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.windows import window_splits
-from components.ingest.sources import SensorSource
 from components.ingest.split import read_window
+from components.ingest.whole_file import WholeFile
 from components.sensor_example_gen.stages import CleanPortion, WindowBucket, read_outcome
 
 REPORT = "report.json"

@@ -13,16 +13,12 @@ import pyarrow as pa
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name, split_folder
 from components.ingest.paths import remote
-from components.ingest.sensor.buckets import (
-    BucketWriter,
-    QuarantineWriter,
-    WholeFile,
-    read_bucket,
-)
+from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, read_bucket
 from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.kept import KeptPart, KeptReadings, Reject, name_of
 from components.ingest.sensor.tally import Tally
+from components.ingest.whole_file import WholeFile
 
 _ROWS = 16_384
 
@@ -31,7 +27,7 @@ class CleanPortion(beam.DoFn):
     """Cleans some parts of files; yields bucket and path of each file of readings.
 
     Args:
-      job: see ``sensor_features.prepare``.
+      job: see ``features.prepare``.
       work: the folder for readings and outcomes.
       quarantine: the folder for rejected readings.
       store: where clean readings are kept; None where they are not.
@@ -84,7 +80,7 @@ class WindowBucket(beam.DoFn):
     """Computes the windows of a bucket of entities and writes its shard of each split.
 
     Args:
-      job: see ``sensor_features.prepare``.
+      job: see ``features.prepare``.
       work: the folder for outcomes.
       quarantine: the folder for rejected readings.
       examples: the Examples artifact's folder.

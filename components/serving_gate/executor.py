@@ -66,9 +66,7 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         work = Path(tempfile.mkdtemp(prefix="serving-gate-"))
         try:
-            verdict = examine(Path(model), records[: settings.examples], settings, work)
-            if verdict.blessed:
-                predictions.keep(Path(model), records, work / "models/1")
+            verdict = examine(Path(model), records, settings, work)
             write(verdict, work / "models/1", settings, Path(blessing.uri))
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 from components.ingest import tfrecord
-from components.serving_gate import answers
+from components.serving_gate import answers, predictions
 from components.serving_gate.answers import InProcess
 from components.serving_gate.quiet import quiet
 from components.serving_gate.requests import EXAMPLES, Request, make, warmup
@@ -81,7 +81,8 @@ def examine(model: Path, records: Sequence[bytes], settings: GateSettings, work:
 
     Args:
       model: its SavedModel.
-      records: serialized tf.Examples of the evaluation split.
+      records: serialized tf.Examples of the evaluation split; as many as the settings say are asked
+        for, and the answers to all of them are kept with the staged candidate.
       settings: the budget.
       work: a folder for the staged candidate (``<work>/models/1``) and the server's log.
 
@@ -99,14 +100,18 @@ def examine(model: Path, records: Sequence[bytes], settings: GateSettings, work:
         verdict.reasons.append(f"it cannot be loaded in process: {told}")
         return verdict
     inputs = in_process.columns
-    single = make(records, inputs, 1)
+    asked = records[: settings.examples]
+    single = make(asked, inputs, 1)
     stage(model, work / "models/1", single[:_WARMUP_REQUESTS], settings.model)
     try:
         with serve(settings.model, work / "models", work, settings.start_seconds) as served:
             served.wait_until_available(settings.model, settings.start_seconds)
-            logging.info("serving gate: asking for %d examples", len(records))
-            requests = make(records, inputs, _CHECKED_ROWS)
+            logging.info("serving gate: asking for %d examples", len(asked))
+            requests = make(asked, inputs, _CHECKED_ROWS)
             asyncio.run(_check(served, requests, in_process, settings, verdict))
+            if verdict.blessed:
+                # Before the load, for which other stages have to end first.
+                predictions.keep(in_process, records, work / "models/1")
             tries: list[Result] = []
             with quiet(), served.watch_processors() as processors:
                 while len(tries) < settings.tries:

@@ -17,16 +17,15 @@ ROWS = 20_000
 _BATCH = 512
 
 
-def keep(model: Path, records: Sequence[bytes], candidate: Path) -> None:
+def keep(model: InProcess, records: Sequence[bytes], candidate: Path) -> None:
     """Writes the answers into a candidate's ``assets.extra/predictions.parquet``.
 
     Args:
-      model: a SavedModel that answers ``serving_default``.
+      model: the candidate.
       records: serialized tf.Examples.
       candidate: the folder of the copy that will be pushed.
     """
-    in_process = InProcess(model)
-    answers = [answer_table(in_process.answer(request)) for request in make(records, None, _BATCH)]
+    answers = [answer_table(model.answer(request)) for request in make(records, None, _BATCH)]
     path = candidate / PREDICTIONS
     path.parent.mkdir(exist_ok=True)
     pq.write_table(pa.concat_tables(answers), path)

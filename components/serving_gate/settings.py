@@ -4,11 +4,12 @@ from typing import Annotated
 
 import pydantic
 
+from components.ingest.fields import FROZEN, Count
+
 # As TFX's InfraValidator leaves them, so that its readers understand ours.
 BLESSED, NOT_BLESSED = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
 
 
 class ServingBudget(pydantic.BaseModel):
@@ -28,7 +29,7 @@ class ServingBudget(pydantic.BaseModel):
       start_seconds: how long loading and warming up may take.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = FROZEN
 
     rate: Positive = 100.0
     seconds: Positive = 5.0

@@ -12,12 +12,12 @@ import apache_beam as beam
 from components.ingest import paths
 from components.ingest.errors import DataError
 from components.ingest.plan import Times
-from components.ingest.sensor.buckets import WholeFile
 from components.ingest.source import RowSource
 from components.ingest.spans.days import days_of
 from components.ingest.spans.reading import Piece, Stretch, keep, plan_stretch, read_part
 from components.ingest.spans.refresh import Refreshed, look, refresh
 from components.ingest.spans.store import Day, DayStore
+from components.ingest.whole_file import WholeFile
 
 
 def refresh_by_beam(

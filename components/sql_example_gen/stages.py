@@ -21,10 +21,11 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name
-from components.ingest.paths import exists, join, open_file, rename
+from components.ingest.paths import exists, open_file, rename
 from components.ingest.patience import read_part
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
+from components.ingest.whole_file import WholeFile, join
 
 _ERROR = "error.json"
 _PIECES = "pieces.json"
@@ -171,7 +172,7 @@ class CommitShards(beam.DoFn):
         for index in range(self._count):
             paths = [piece["path"] for piece in pieces if piece["index"] == index]
             _commit(paths, f"{self._folder}/{shard_name(index, self._count)}")
-        with open_file(f"{self._work}/{_PIECES}", "wb") as file:
+        with WholeFile(f"{self._work}/{_PIECES}") as file:
             file.write(json.dumps(pieces).encode())
 
 
@@ -198,10 +199,8 @@ def _leave(work: str, error: DataError) -> None:
         "rule": error.rule,
         "mend": error.mend,
     }
-    own = f"{work}/{_ERROR}.{uuid.uuid4().hex}"
-    with open_file(own, "wb") as file:
+    with WholeFile(f"{work}/{_ERROR}") as file:
         file.write(json.dumps(told, default=str).encode())
-    rename(own, f"{work}/{_ERROR}")
 
 
 def _commit(paths: list[str], target: str) -> None:
@@ -209,7 +208,6 @@ def _commit(paths: list[str], target: str) -> None:
         return
     if len(paths) > 1:
         # A runner may spread a part over bundles: gzip members and TFRecords may follow each other.
-        whole = f"{paths[0]}.whole"
-        join(paths, whole)
-        paths = [whole]
-    rename(paths[0], target)
+        join(paths, target)
+    else:
+        rename(paths[0], target)

@@ -18,7 +18,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.ingest import examples, tfrecord
-from components.point_in_time_join.entities import entity_values
+from components.ingest.entities import entity_values
 from components.tuner import holdout, hyperparameters, report
 from components.tuner.pool import Pool, cores
 from components.tuner.search import line, search

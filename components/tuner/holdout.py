@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.point_in_time_join.entities import stable_hash
+from components.ingest.entities import stable_hash
 
 FIT, VALIDATION, NEITHER = 0, 1, -1
 

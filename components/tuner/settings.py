@@ -4,29 +4,29 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from components.ingest.fields import FROZEN, Count, Switch, Text
+
 Parameter = Literal[
     "learning_rate", "batch_size", "hidden_layers", "dropout", "epochs", "class_weights"
 ]
 WHOLE = ("batch_size", "epochs")
 """Parameters that are whole numbers."""
 
-_FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid")
 _Bound = (
     Annotated[int, pydantic.Field(strict=True)]
     | Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
 )
-_Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
 _Seconds = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
 
 
 class Range(pydantic.BaseModel):
     """Numbers from ``min`` to ``max``, both included; with ``log`` each decade is as likely."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     min: _Bound
     max: _Bound
-    log: Annotated[bool, pydantic.Field(strict=True)] = False
+    log: Switch = False
 
     @pydantic.model_validator(mode="after")
     def _is_a_range(self) -> "Range":
@@ -62,17 +62,17 @@ class Tuning(pydantic.BaseModel):
       space: what is searched, by the name that it has under ``training``.
     """
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     trials: Annotated[int, pydantic.Field(strict=True, ge=1, le=1000)] = 20
     parallel: Annotated[int, pydantic.Field(strict=True, ge=1, le=64)] = 4
     seconds: _Seconds = 3600.0
     trial_seconds: _Seconds = 900.0
     validation: Annotated[float, pydantic.Field(strict=True, gt=0, lt=1)] = 0.2
-    max_examples: _Count = 200_000
-    prune: Annotated[bool, pydantic.Field(strict=True)] = True
+    max_examples: Count = 200_000
+    prune: Switch = True
     seed: Annotated[int, pydantic.Field(strict=True, ge=0)] = 1
-    directory: Annotated[str, pydantic.Field(min_length=1)] = "var/tuning"
+    directory: Text = "var/tuning"
     space: Annotated[dict[Parameter, Allowed], pydantic.Field(min_length=1)] = {
         "learning_rate": Range(min=0.0001, max=0.01, log=True),
         "batch_size": [128, 256, 512],

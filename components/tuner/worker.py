@@ -1,21 +1,19 @@
 """A process that runs trials, one after another, until the one that started it is gone."""
 
-import ctypes
 import importlib
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from components.parent import end_with_parent
+
 Report = Callable[[int, float], bool]
 """Told a step and the value so far; whether to stop."""
 Objective = Callable[[Mapping[str, Any], Report], float]
 """From hyperparameters to the value that they reach."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(
@@ -34,7 +32,8 @@ def main(
       threads: how many threads its arithmetic may take.
       parent: id of the process that started it.
     """
-    _end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starting process's to answer.
+    end_with_parent(parent, signal.SIGKILL)
     # Read when TensorFlow makes its thread pools, so that they stand here before it is imported.
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
@@ -73,12 +72,3 @@ def _run(
         traceback.print_exc()
         return "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     return ("pruned", None) if stopped else ("done", float(value))
-
-
-def _end_with(parent: int) -> None:
-    """Lets Ctrl-C to the starting process, and ends with it however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            raise SystemExit("the process that started this one is gone")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.durations import MICROSECONDS
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.collect import landing
 from pipeline.collect.messages import Broker, Messages, StreamError
 from pipeline.collect.metrics import Metrics

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import click
 
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.settings import Settings, SettingsError, load_settings
 
 _log = logging.getLogger(__name__)

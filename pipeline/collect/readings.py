@@ -13,8 +13,8 @@ import pyarrow as pa
 from components.ingest.sensor.numbers import to_floats
 from components.ingest.sensor.quarantine import as_text
 from components.ingest.sensor.reading import wanted_columns
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.times import parse_times
-from components.ingest.sources import SensorSource
 from pipeline.collect.messages import Messages
 from pipeline.collect.payloads import (
     Bad,

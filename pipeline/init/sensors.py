@@ -12,8 +12,8 @@ from components.ingest.durations import format_duration
 from components.ingest.errors import DataError
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sensor.preview import first_rows
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.times import parse_times
-from components.ingest.sources import SensorSource
 from pipeline.init import windows
 from pipeline.init.channels import channels_of
 from pipeline.init.columns import Use

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import pathlib
 import sys
 import warnings
@@ -14,6 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from observability.quiet import quiet_import
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.resources import Backend
@@ -145,8 +146,7 @@ def _asks(node: "Node", backend: "Backend") -> Iterator[str]:
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """TensorFlow and TFX tell dozens of lines while they are imported, none of the package."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
+    with quiet_import(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:

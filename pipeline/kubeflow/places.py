@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from components.distributed_trainer.pod import Pod
 from components.ingest.kinds import AnySource
 from components.ingest.paths import is_remote
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import Source
-from components.ingest.sources import SensorSource, SqlSource
+from components.ingest.sources import SqlSource
 from pipeline.kubeflow.resources import Backend
 from pipeline.nodes import RELEASING, example_gen_id
 from pipeline.settings import Problem, Settings

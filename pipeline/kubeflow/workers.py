@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from components.ingest.paths import is_remote
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.nodes import beam_node_ids, example_gen_id
 from pipeline.settings import Problem, Settings
 from pipeline.settings.beam import Dataflow, Direct, Docker, Loopback, Runner

@@ -14,25 +14,26 @@ import sys
 import traceback
 from typing import Any
 
+from components.parent import end_with_parent
 from pipeline.local import logs
 from pipeline.local.errors import message
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.imports import quick_imports
-from pipeline.local.parent import end_with_parent
 from pipeline.local.stage import StageError
 
 
-def main(folder: str, descriptor: str) -> int:
+def main(folder: str, descriptor: str, parent: str) -> int:
     """Runs what ``plan.json`` in the run's folder asks for.
 
     Args:
       folder: the run's folder.
       descriptor: the number of the file descriptor that events go to.
+      parent: the process that started this one.
 
     Returns:
       0, or 1 if a stage failed.
     """
-    _end_together()
+    _end_together(int(parent))
     run_folder = pathlib.Path(folder)
     plan: dict[str, Any] = json.loads((run_folder / "plan.json").read_text(encoding="utf-8"))
     formatter = logs.log_to(run_folder / "log.jsonl", plan["run_id"])
@@ -58,11 +59,11 @@ def main(folder: str, descriptor: str) -> int:
     return 0
 
 
-def _end_together() -> None:
+def _end_together(parent: int) -> None:
     """Ends this process and what it started when the one that shows the run is gone."""
     signal.signal(signal.SIGTERM, lambda signum, frame: _end_all(128 + signum))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+    end_with_parent(parent)
 
 
 def _end_all(code: int) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
+from ml_metadata import errors
 from rich.console import Console
 from rich.markup import escape
 
 from components.curated_schema.schema_file import SchemaError
 from components.ingest.durations import format_instant
 from components.ingest.errors import DataError
+from pipeline import history
 from pipeline.interrupt import interruptible
 from pipeline.local import plan as planning
 from pipeline.local.events import Event
@@ -126,6 +128,7 @@ def execute(
     )
     began = time.monotonic()
     table = StageTable()
+    _end_executions(plan, table)
     record = RunRecord(folder, plan)
     record.write("running", table)
     outcome = Outcome()
@@ -147,6 +150,7 @@ def execute(
             console.print("stopping …")
             process.stop()
             table.end_running("stopped")
+            _end_executions(plan, table)
             _print_table(console, table)
             record.write("stopped", table)
             spans.end("stopped")
@@ -157,6 +161,7 @@ def execute(
         # Had the stages' process been killed, its workers would work on.
         process.stop()
         table.end_running("failed")
+        _end_executions(plan, table)
     _print_table(console, table)
     record.write("failed" if code else "done", table, outcome)
     spans.end("failed" if code else "done")
@@ -173,6 +178,14 @@ def execute(
     console.print(f"[dim]{seconds:.0f} s, log in {_shown(folder / 'log.jsonl')}[/]")
     _write_report(settings, folder, console)
     return 0
+
+
+def _end_executions(plan: dict[str, Any], table: StageTable) -> None:
+    """Tells ML Metadata what has ended without a word, in this run or in one that was lost."""
+    stopped = [node for node, state in table.states.items() if state == "stopped"]
+    # What is wrong with the store the stages tell.
+    with contextlib.suppress(errors.StatusError):
+        history.end_executions(pathlib.Path(plan["inputs"]["metadata_path"]), stopped)
 
 
 @dataclasses.dataclass

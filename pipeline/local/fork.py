@@ -5,6 +5,7 @@ TensorFlow's, Beam's or gRPC's itself.
 """
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -13,8 +14,8 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+from components.parent import end_with_parent
 from pipeline.local.lost_worker import WorkerLostError, watch_workers
-from pipeline.local.parent import end_with_parent
 from pipeline.local.stage import Stage
 
 Work = Callable[["Link"], Stage]
@@ -104,6 +105,9 @@ def _run(node: str, work: Work, connection: Connection, parent: int) -> None:
     # What runs within TensorFlow would keep a handler in Python waiting.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent(parent)
+    # The garbage collector writes to all that it looks at: each stage would get a copy of what was
+    # imported.
+    gc.freeze()
     link = Link(connection)
     began = time.monotonic()
 

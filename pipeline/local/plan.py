@@ -135,8 +135,11 @@ def _base_run(settings: Settings, folder: pathlib.Path, from_nodes: list[str]) -
         return None
     order = node_ids(settings)
     needed = order[: min(order.index(node) for node in from_nodes)]
+    database = folder.parent / "metadata.db"
     for run in reversed(history.runs(folder)):
-        if all(run.nodes.get(node) in ("done", "cached", "skipped") for node in needed):
+        whole = all(run.nodes.get(node) in ("done", "cached", "skipped") for node in needed)
+        # What --from skipped it took over; what --to skipped it lacks.
+        if whole and history.executions(database, run.run_id).keys() >= set(needed):
             return run.run_id
     raise ValueError(
         f"--from {from_nodes[0]!r}: no earlier run in {folder} got that far. Run without --from"

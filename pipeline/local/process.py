@@ -30,6 +30,11 @@ class StagesProcess:
             # wide the terminal is.
             "COLUMNS": "80",
             "LINES": "24",
+            # … and looks for translations of its words.
+            "LANGUAGE": "C",
+            # Models and TFMA have Keras 2. TensorFlow would load Keras 3 too, with Matplotlib and
+            # scikit-learn.
+            "TF_USE_LEGACY_KERAS": os.environ.get("TF_USE_LEGACY_KERAS", "1"),
             # Stages that run at once share a GPU's memory.
             "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
             # Beam's worker processes find the project's packages by this.
@@ -37,9 +42,10 @@ class StagesProcess:
                 filter(None, [str(pathlib.Path.cwd()), os.environ.get("PYTHONPATH")])
             ),
         }
+        command = [sys.executable, "-m", "pipeline.local.child", str(folder), str(writing)]
         with (folder / "output.txt").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.local.child", str(folder), str(writing)],
+                [*command, str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

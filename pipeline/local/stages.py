@@ -9,10 +9,10 @@ from typing import Any
 from tfx.orchestration import pipeline as tfx_pipeline
 
 from observability.records import JsonFormatter
-from pipeline import fingerprint, launch
+from pipeline import decision, fingerprint, launch
 from pipeline.definition import RunInputs, create_pipeline
 from pipeline.history import Output
-from pipeline.local import decision, summaries
+from pipeline.local import summaries
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.runner import ObservedDagRunner
 from pipeline.local.stage import Stage

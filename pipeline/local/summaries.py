@@ -8,8 +8,8 @@ from components.anomaly_gate.statistics_files import read_anomalies, read_statis
 from components.curated_schema.schema_file import read_schema
 from components.ingest.artifacts import QualityReport
 from components.model_evaluator.report import read_evaluation
+from pipeline.decision import compare
 from pipeline.history import Output
-from pipeline.local.decision import compare
 
 
 def of(outputs: list[Output]) -> str:

@@ -1,7 +1,6 @@
 """The verb ``monitor``: whether what is served still is what the model was trained on."""
 
 import json
-import os
 import pathlib
 import sys
 import time
@@ -17,6 +16,7 @@ from rich.table import Table
 from components.curated_schema.schema_file import SchemaError
 from components.ingest.durations import parse_duration, parse_instant
 from components.ingest.errors import DataError
+from observability.quiet import quiet_import
 from pipeline.settings import Settings, SettingsError, load_settings
 from serving.folders import write_atomically
 from serving.releases import ReleaseError
@@ -97,16 +97,16 @@ def _monitor(
             "the server keeps no requests: add serving.sampling to the settings, such as "
             "`sampling: {rate: 0.1}`, and start it again"
         )
-    # What TensorFlow says of missing GPUs, and Google's libraries of Pythons, is no news.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # What Google's libraries say of Pythons is no news.
     warnings.simplefilter("ignore", FutureWarning)
     with console.status("reading what was served …"):
         # They import TFDV and with it TensorFlow, which takes longer than all the rest.
-        from pipeline.metrics.publish import publish
-        from pipeline.monitor import page
-        from pipeline.monitor import retrain as retraining
-        from pipeline.monitor.baseline import read_baseline
-        from pipeline.monitor.look import Window, look
+        with quiet_import():
+            from pipeline.metrics.publish import publish
+            from pipeline.monitor import page
+            from pipeline.monitor import retrain as retraining
+            from pipeline.monitor.baseline import read_baseline
+            from pipeline.monitor.look import Window, look
 
         seen = look(settings, read_baseline(settings), Window(begin, end))
     folder = pathlib.Path(settings.run.directory) / "monitor"

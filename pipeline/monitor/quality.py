@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingest import sql
+from components.ingest.entities import encode_entities, entity_values
 from components.ingest.errors import DataError
 from components.ingest.plan import FAR_FUTURE, Times
 from components.ingest.sql.entities import Entity, entity_kind, entity_rows
 from components.point_in_time_join.asof import as_of
-from components.point_in_time_join.entities import encode_entities, entity_values
 from components.point_in_time_join.feeds import usable_rows
 from pipeline.monitor import scores
 from pipeline.monitor.baseline import Baseline

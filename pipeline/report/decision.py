@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Literal
 
-from pipeline.local.decision import compare
+from pipeline.decision import compare
 from pipeline.report import numbers
 from pipeline.report.run import Report, Run
 

@@ -3,8 +3,8 @@
 import dataclasses
 import fnmatch
 
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource
 from pipeline.settings import Settings
 from pipeline.settings.windows import sensor_columns
 

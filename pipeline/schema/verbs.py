@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from observability.quiet import quiet_import
 from pipeline.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def infer(
             "StatisticsGen's output, or leave --statistics out"
         )
     curated = None if afresh else _curated(settings)
-    with console.status("inferring …"), warnings.catch_warnings():
+    with console.status("inferring …"), quiet_import(), warnings.catch_warnings():
         # Imported here: it pulls in TensorFlow, whose warnings a user can do nothing about.
         warnings.simplefilter("ignore")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from pipeline.schema.propose import propose
 
         schema = propose(numbers, facts(settings), curated)

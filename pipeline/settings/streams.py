@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.settings.collect import MqttStream, NumberPayload, Stream
 from pipeline.settings.errors import Path, Problem
 from pipeline.settings.features import near

@@ -2,8 +2,8 @@
 
 from components.ingest.durations import format_duration
 from components.ingest.kinds import AnySource
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource
 
 
 def made_columns(name: str, source: AnySource) -> list[str]:

@@ -10,11 +10,11 @@ from pipeline.ui.moves import Move, allowed
 from serving.releases import Status, states
 from serving.releases.record import revision
 from serving.releases.store import Store
+from serving.releases.traffic import Traffic
 from serving.releases.versions import numbers, read_version
 from serving.rollout import observation
 from serving.rollout.plan import Plan
 from serving.rollout.tally import Tally
-from serving.rollout.traffic import Traffic
 
 _EVENTS = 20
 

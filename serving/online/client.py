@@ -15,11 +15,12 @@ from serving.online.columns import request_columns
 from serving.online.errors import PredictionError
 from serving.online.observation import HEADER, observation
 from serving.online.rest import RestTransport, predict_body
-from serving.online.transport import Signature, Target, Transport
+from serving.online.transport import Signature, Target, Transport, VersionState
 
 REFRESH_SECONDS = 5.0
 """How long a signature that was asked for is believed."""
 
+_LOOK_SECONDS = 0.2
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
 _Answer = TypeVar("_Answer")
@@ -104,6 +105,34 @@ class PredictionClient:
         """
         return self._known_signature(time.monotonic() + self._timeout)
 
+    def wait_until_loaded(self, seconds: float, tell: Callable[[str], object]) -> None:
+        """Waits for a model that the server is loading; returns at once where it answers.
+
+        Args:
+          seconds: how long at most.
+          tell: called with a line before it waits, if it does.
+
+        Raises:
+          PredictionError: NOT_FOUND if the server neither has the model nor is loading it;
+            DEADLINE_EXCEEDED if it is still loading it; else as of ``signature``.
+        """
+        deadline = time.monotonic() + seconds
+        waits = False
+        while True:
+            try:
+                self.signature()
+                return
+            except PredictionError as error:
+                if error.code != "NOT_FOUND":
+                    raise
+            what = self._loading()
+            if time.monotonic() >= deadline:
+                raise PredictionError("DEADLINE_EXCEEDED", f"{what}, still after {seconds:g} s")
+            if not waits:
+                tell(f"{what}: waiting {seconds:g} s at most")
+                waits = True
+            time.sleep(_LOOK_SECONDS)
+
     def predict(self, table: pa.Table) -> Prediction:
         """Predicts for features.
 
@@ -156,6 +185,32 @@ class PredictionClient:
             known = time.monotonic(), told
             self._signature = known
         return known[1]
+
+    def _loading(self) -> str:
+        """What the server is loading, in words; raises NOT_FOUND if it is nothing of the model."""
+        model = self._target.model
+        states: list[VersionState] = []
+        try:
+            states = self._tried(
+                time.monotonic() + self._timeout,
+                lambda left: self._transport.states(self._target, left),
+            )
+        except PredictionError as error:
+            if error.code != "NOT_FOUND":
+                raise
+        for one in states:
+            if one.state in ("START", "LOADING", "AVAILABLE"):
+                tried = f" again, which failed: {one.error}" if one.error else ""
+                return f"the server is loading version {one.version} of {model}{tried}"
+        for one in states:
+            if one.error:
+                raise PredictionError(
+                    "NOT_FOUND",
+                    f"version {one.version} of {model} could not be loaded: {one.error}",
+                )
+        raise PredictionError(
+            "NOT_FOUND", f"the server has no model {model}, nor is it loading one"
+        )
 
     def _tried(self, deadline: float, call: Callable[[float], _Answer]) -> _Answer:
         wait = _FIRST_WAIT

@@ -17,8 +17,8 @@ from components.curated_schema.schema_file import columns, read_schema
 from components.ingest.durations import MICROSECONDS
 from components.ingest.kinds import AnySource
 from components.ingest.plan import FAR_FUTURE, Times
+from components.ingest.sensor.source import SensorSource
 from components.ingest.source import RowSource
-from components.ingest.sources import SensorSource
 from components.ingest.sql.entities import Entity, entity_kind
 from components.point_in_time_join.feeds import ALL
 from components.point_in_time_join.join import Match, join_matched

@@ -7,7 +7,6 @@ is kept beside the runs, so that the next process finds it.
 import dataclasses
 import hashlib
 import json
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from components.ingest.sensor import stores
 from components.ingest.sensor.features import SensorJob, clean_parts
 from components.ingest.sensor.tally import Tally
+from components.ingest.whole_file import WholeFile
 
 _FOREVER = 1 << 62
 Span = tuple[int, int]
@@ -114,13 +114,8 @@ class FileIndex:
         path = self._path(name)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        own = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            own.write_text(json.dumps(self._files), encoding="utf-8")
-            own.replace(path)
-        finally:
-            own.unlink(missing_ok=True)
+        with WholeFile(str(path)) as file:
+            file.write(json.dumps(self._files).encode())
 
 
 def _spans(job: SensorJob, path: str) -> dict[str, Span]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from serving.online.columns import DTYPES
 from serving.online.errors import PredictionError
-from serving.online.transport import Signature, Target, no_such_signature
+from serving.online.transport import Signature, Target, VersionState, no_such_signature
 
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -63,6 +63,17 @@ class RestTransport:
             raise PredictionError("INVALID_ARGUMENT", no_such_signature(target, there))
         told = there[target.signature]
         return Signature(version, _dtypes(told["inputs"]), _dtypes(told["outputs"]))
+
+    def states(self, target: Target, timeout: float) -> list[VersionState]:
+        """As ``Transport.states``."""
+        answer = self._call("GET", _path(target), None, timeout)
+        try:
+            return [
+                VersionState(int(one["version"]), one["state"], one["status"]["error_message"])
+                for one in answer["model_version_status"]
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise PredictionError("INTERNAL", "the server's status lacks the versions") from None
 
     def predict(
         self,

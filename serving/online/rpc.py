@@ -11,12 +11,14 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
 from serving.online.errors import PredictionError
-from serving.online.transport import Signature, Target, no_such_signature
+from serving.online.transport import Signature, Target, VersionState, no_such_signature
 
 _BYTES = 256 << 20
 
@@ -44,6 +46,7 @@ class RpcTransport:
             else grpc.insecure_channel(address, options)
         )
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def signature(self, target: Target, timeout: float) -> Signature:
         """As ``Transport.signature``."""
@@ -63,6 +66,20 @@ class RpcTransport:
         told = there.signature_def[target.signature]
         version = answer.model_spec.version.value
         return Signature(version, _dtypes(told.inputs), _dtypes(told.outputs))
+
+    def states(self, target: Target, timeout: float) -> list[VersionState]:
+        """As ``Transport.states``."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _name(request.model_spec, target)
+        try:
+            answer = self._models.GetModelStatus(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise _told(error) from None
+        name = get_model_status_pb2.ModelVersionStatus.State.Name
+        return [
+            VersionState(one.version, name(one.state), one.status.error_message)
+            for one in answer.model_version_status
+        ]
 
     def predict(
         self,

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from components.ingest.sensor.features import SensorJob, bucket_windows, clean_parts, prepare
 from components.ingest.sensor.files import watermark
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
-from components.ingest.sources import SensorSource
 from serving.online.file_index import FileIndex, entity_texts
 
 _FOREVER = 1 << 62

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 
 from components.ingest.durations import MICROSECONDS, format_duration, format_instant
+from components.ingest.entities import encode_entities, entity_values
 from components.ingest.errors import DataError
 from components.ingest.plan import FAR_FUTURE, Times
 from components.ingest.sources import SqlSource
 from components.ingest.sql.entities import Entity, entity_rows
 from components.ingest.windows import Ints
 from components.point_in_time_join.asof import as_of
-from components.point_in_time_join.entities import encode_entities, entity_values
 from components.point_in_time_join.feeds import usable_rows
 from serving.online.stored import as_stored
 

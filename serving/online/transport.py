@@ -32,6 +32,21 @@ class Signature:
     outputs: Mapping[str, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class VersionState:
+    """How a version stands on a server.
+
+    Attributes:
+      version: its number.
+      state: as GetModelStatus names it: START, LOADING, AVAILABLE, UNLOADING or END.
+      error: what its load failed of; empty if it did not.
+    """
+
+    version: int
+    state: str
+    error: str = ""
+
+
 class Transport(Protocol):
     """One server's API; may be used by several threads."""
 
@@ -43,6 +58,14 @@ class Transport(Protocol):
 
         Raises:
           PredictionError: whatever the server, or the way there, answers instead.
+        """
+        ...
+
+    def states(self, target: Target, timeout: float) -> list[VersionState]:
+        """How the versions that a target may mean stand, the newest first.
+
+        Raises:
+          PredictionError: as of ``signature``; NOT_FOUND if there are none.
         """
         ...
 

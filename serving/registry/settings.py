@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import pydantic
 
-Text = Annotated[str, pydantic.Field(min_length=1)]
+from components.ingest.fields import FROZEN, Switch, Text, naming_variable
+
 _URI = re.compile(r"sqlite:///.+|https?://.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -26,24 +27,14 @@ class Registry(pydantic.BaseModel):
         model version says where they lie.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = FROZEN
 
     kind: Literal["mlflow"]
-    tracking_uri_env: Text | None = None
+    tracking_uri_env: Annotated[str, naming_variable("MLFLOW_TRACKING_URI")] | None = None
     tracking_uri: Text | None = None
     model: Text | None = None
     experiment: Text | None = None
-    log_artifacts: Annotated[bool, pydantic.Field(strict=True)] = False
-
-    @pydantic.field_validator("tracking_uri_env")
-    @classmethod
-    def _env_is_a_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            raise ValueError(
-                "expected the name of an environment variable such as 'MLFLOW_TRACKING_URI', not "
-                "what it holds"
-            )
-        return value
+    log_artifacts: Switch = False
 
     @pydantic.field_validator("tracking_uri")
     @classmethod

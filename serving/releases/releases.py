@@ -8,8 +8,8 @@ from serving.folders import content_fingerprint
 from serving.releases import states, versions
 from serving.releases.record import Record, ReleaseError, Status, event, revision
 from serving.releases.store import RECORD, Change, Hook, Store
+from serving.releases.traffic import Traffic
 from serving.releases.versions import NONE, Push, Version
-from serving.rollout.traffic import Traffic
 
 AT_ONCE, CANARY = "at_once", "canary"
 

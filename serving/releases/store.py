@@ -12,7 +12,7 @@ from typing import Any
 from serving.folders import write_atomically
 from serving.releases import states, versions
 from serving.releases.record import Record, ReleaseError, parse, render
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 
 RECORD = "releases.json"
 

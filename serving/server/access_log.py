@@ -1,6 +1,5 @@
 """One line of JSON a request, and a span, made by a thread of their own."""
 
-import dataclasses
 import queue
 import sys
 import threading
@@ -12,61 +11,14 @@ import orjson
 
 from observability.records import time_text
 from observability.trace import trace_of_header
-from serving.server.core import Answer, Core
-from serving.server.prediction_logs import Exchange
+from serving.server.core import Core
+from serving.server.exchange import Entry
 from serving.server.request_spans import RequestSpans
 
 _QUEUED = 100_000
-_ID = 128
 _COUNTED = ("predict", "classify", "regress")
 # Statuses that the server is to blame for, as gRPC's status codes say.
 _OURS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
-
-
-@dataclasses.dataclass
-class Entry:
-    """What is told of a request.
-
-    Attributes:
-      api: REST or GRPC.
-      method: predict, classify, regress, status, metadata, reload; "" if it could not be told.
-      model: as the request names it.
-      version: the one that answered, or the one asked for.
-      signature: likewise.
-      status: the gRPC code's name, also for REST.
-      seconds: from the first byte of the body until the answer was made.
-      rows: the batch size; 0 where there is none.
-      request_id: the header ``x-request-id``, at most 128 characters.
-      traceparent: the header, as it came.
-      run_id: the pipeline run that made the version.
-      observation: of the header ``x-observation``, what the rows are about; see
-        ``prediction_logs``.
-      exchange: what was asked and answered, until the sampler has had it.
-    """
-
-    api: str
-    method: str = ""
-    model: str = ""
-    version: int | None = None
-    signature: str = ""
-    status: str = "OK"
-    seconds: float = 0.0
-    rows: int = 0
-    request_id: str = ""
-    traceparent: str = ""
-    run_id: str = ""
-    observation: str = ""
-    exchange: Exchange | None = None
-
-    def __post_init__(self) -> None:
-        """Cuts what a client may have made too long."""
-        self.request_id = self.request_id[:_ID]
-
-    def answered(self, answer: Answer, exchange: Exchange) -> None:
-        """Takes from an answer what made it."""
-        self.exchange = exchange
-        self.version, self.signature = answer.version, answer.signature
-        self.run_id = answer.run_id
 
 
 class AccessLog:

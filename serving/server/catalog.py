@@ -12,7 +12,7 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.config_files import check_models
 from serving.server.errors import ServingError
 from serving.server.metrics import Metrics

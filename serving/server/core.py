@@ -1,7 +1,6 @@
 """Models by name: which version answers a request, and the answer."""
 
 import asyncio
-import dataclasses
 import functools
 import time
 import weakref
@@ -14,29 +13,19 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.batching import CORES, BatchingParameters, Queue, Scheduler
 from serving.server.catalog import Catalog, Target
 from serving.server.config_files import check_models
 from serving.server.errors import ServingError
+from serving.server.exchange import Answer
 from serving.server.metrics import Metrics
 from serving.server.sampling import Sampler, Sampling
 from serving.server.servable import Servable, check_inputs
 from serving.server.signatures import DEFAULT, Signature
 from serving.server.versions import END
 
-__all__ = ["Answer", "Core", "Target"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """A model's outputs, which version and signature made them, and which run made the version."""
-
-    outputs: Mapping[str, np.ndarray]
-    model: str
-    version: int
-    signature: str
-    run_id: str
+__all__ = ["Core", "Target"]
 
 
 class Core:

@@ -11,11 +11,13 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
-from serving.server.core import Answer, Core, Target
+from serving.server.core import Core, Target
+from serving.server.exchange import Answer
 from serving.server.json_text import invalid
+from serving.server.serialized_examples import INPUTS, serialized
 from serving.server.tensor_protos import dtype_name
 
-INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
+CLASSES, SCORES, OUTPUTS = "classes", "scores", "outputs"
 _DEFAULT = "serving_default"
 
 
@@ -85,29 +87,6 @@ async def regress(
     for value in values.reshape(-1).tolist():
         result.regressions.add().value = value
     return answer, result
-
-
-def serialized(examples: input_pb2.Input) -> np.ndarray:
-    """Examples as a model parses them, [batch] bytes.
-
-    A context's bytes go before each example's: concatenated messages merge.
-
-    Raises:
-      ServingError: INVALID_ARGUMENT, if there are none.
-    """
-    if examples.WhichOneof("kind") == "example_list_with_context":
-        context = examples.example_list_with_context.context.SerializeToString()
-        rows = [
-            context + example.SerializeToString()
-            for example in examples.example_list_with_context.examples
-        ]
-    else:
-        rows = [example.SerializeToString() for example in examples.example_list.examples]
-    if not rows:
-        raise invalid("Input is empty.")
-    strings = np.empty(len(rows), object)
-    strings[:] = rows
-    return strings
 
 
 def _definition(core: Core, target: Target) -> tuple[Target, meta_graph_pb2.SignatureDef]:

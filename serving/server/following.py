@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from serving.releases import Releases
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 
 _RECORD = "releases.json"
 

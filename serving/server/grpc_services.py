@@ -21,12 +21,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.access_log import AccessLog, Entry, record
-from serving.server.core import Answer, Core, Target
+from serving.server.access_log import AccessLog, record
+from serving.server.core import Core, Target
 from serving.server.errors import ServingError
 from serving.server.example_methods import classify, regress
+from serving.server.exchange import Answer, Entry, Exchange
 from serving.server.json_text import invalid
-from serving.server.prediction_logs import Exchange
 from serving.server.tensor_protos import to_array, to_proto
 
 _SIGNATURE_DEF = "signature_def"

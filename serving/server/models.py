@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.batching import Queue
 from serving.server.errors import ServingError
 from serving.server.policies import wanted

@@ -6,10 +6,7 @@ which rate requests were drawn. ``request_origin`` is a query string with ``requ
 that tell what the row is about, such as ``machine_id=17&observed_at=2025-04-17T06:00:00Z``.
 """
 
-import dataclasses
 import urllib.parse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tensorflow.core.example import example_pb2
@@ -21,30 +18,14 @@ from tensorflow_serving.apis import (
 )
 
 from observability.trace import trace_of_header
+from serving.server.exchange import Arrays, Entry, Exchange
 from serving.server.tensor_protos import to_proto
 
-if TYPE_CHECKING:
-    from serving.server.access_log import Entry
-
 _ORIGIN = 8_192
-Arrays = Mapping[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Exchange:
-    """A request and its answer, as their method has them; not changed any more."""
-
-    asked: Arrays | input_pb2.Input
-    answered: Arrays | classification_pb2.ClassificationResult | regression_pb2.RegressionResult
-
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory they hold."""
-        return sum(map(_size, (self.asked, self.answered)))
 
 
 def encode(
-    at: float, entry: "Entry", exchange: Exchange, rate: float, drop: frozenset[str]
+    at: float, entry: Entry, exchange: Exchange, rate: float, drop: frozenset[str]
 ) -> prediction_log_pb2.PredictionLog:
     """A request and its answer as one record.
 
@@ -92,7 +73,7 @@ def encode(
     return log
 
 
-def _origin(entry: "Entry", drop: frozenset[str]) -> str:
+def _origin(entry: Entry, drop: frozenset[str]) -> str:
     told = [("request_id", entry.request_id), ("trace_id", trace_of_header(entry.traceparent))]
     if len(entry.observation) <= _ORIGIN:
         told += urllib.parse.parse_qsl(entry.observation)
@@ -128,12 +109,3 @@ def _strip(example: example_pb2.Example, drop: frozenset[str]) -> None:
     for name in drop:
         if name in example.features.feature:
             del example.features.feature[name]
-
-
-def _size(part: object) -> int:
-    if isinstance(part, Mapping):
-        return sum(
-            sum(map(len, array.flat)) if array.dtype == object else array.nbytes
-            for array in part.values()
-        )
-    return int(part.ByteSize())  # type: ignore[attr-defined]

@@ -25,6 +25,8 @@ from serving.server.options import CONTEXT, Options, OptionsError, server_option
 
 # What TensorFlow says of missing GPUs is none of the server's news.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A SavedModel needs no Keras; TensorFlow would load Keras 3 with Matplotlib and scikit-learn.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 if __name__ == "__main__":
     # Nor is what Google's libraries say of a Python that they will not support for long.
     warnings.simplefilter("ignore", FutureWarning)

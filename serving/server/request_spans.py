@@ -1,11 +1,9 @@
 """A span for each request, beneath the caller's where the request names one."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from observability.spans import provider
-
-if TYPE_CHECKING:
-    from serving.server.access_log import Entry
+from serving.server.exchange import Entry
 
 _SECOND = 1_000_000_000
 
@@ -29,7 +27,7 @@ class RequestSpans:
         """Whether spans are made."""
         return self._provider is not None
 
-    def add(self, at: float, entry: "Entry", ours: bool) -> None:
+    def add(self, at: float, entry: Entry, ours: bool) -> None:
         """Makes a request's span.
 
         Args:

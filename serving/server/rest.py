@@ -13,13 +13,13 @@ from typing import Any
 import grpc
 
 from serving.server import json_answers, json_examples, json_tensors, model_info
-from serving.server.access_log import AccessLog, Entry, record
+from serving.server.access_log import AccessLog, record
 from serving.server.core import Core, Target
 from serving.server.errors import HTTP_STATUS, ServingError
 from serving.server.example_methods import classify, regress
+from serving.server.exchange import Entry, Exchange
 from serving.server.json_text import invalid, parse_object
 from serving.server.limits import Limits, TooLargeError, discard_body, read_body
-from serving.server.prediction_logs import Exchange
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

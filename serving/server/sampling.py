@@ -18,16 +18,13 @@ import time
 import urllib.parse
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import prometheus_client
 from google.protobuf.message import DecodeError
 
 from components.ingest.tfrecord import RecordWriter
-from serving.server.prediction_logs import Exchange, encode
-
-if TYPE_CHECKING:
-    from serving.server.access_log import Entry
+from serving.server.exchange import Entry, Exchange
+from serving.server.prediction_logs import encode
 
 SUFFIX = ".tfrecord.gz"
 FILE_TIME = "%Y%m%dT%H%M%S"
@@ -93,7 +90,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="sampling", daemon=True)
         self._thread.start()
 
-    def offer(self, at: float, entry: "Entry") -> None:
+    def offer(self, at: float, entry: Entry) -> None:
         """Takes a request that was answered, or not; never waits.
 
         Args:
@@ -169,7 +166,7 @@ class Sampler:
                     self._write(model, version, kept)
                 held, size = {}, 0
 
-    def _encoded(self, at: float, entry: "Entry", exchange: Exchange) -> bytes | None:
+    def _encoded(self, at: float, entry: Entry, exchange: Exchange) -> bytes | None:
         sampling = self._sampling
         try:
             log = encode(at, entry, exchange, sampling.rate, sampling.drop)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.releases import ReleaseError
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.batching import BatchingParameters
 from serving.server.config_files import (
     ConfigError,

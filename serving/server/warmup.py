@@ -14,6 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.ingest import tfrecord
 from serving.server.errors import ServingError
+from serving.server.serialized_examples import INPUTS, serialized
 from serving.server.servable import Servable, as_serving_error, check_inputs
 from serving.server.signatures import DEFAULT
 from serving.server.tensor_protos import to_array
@@ -67,9 +68,6 @@ def _replay(servable: Servable, record: bytes, path: str) -> None:
         request = log.predict_log.request
         inputs = {name: to_array(name, proto) for name, proto in request.inputs.items()}
     elif kind in ("classify_log", "regress_log"):
-        # Of the APIs, which stand upon this module.
-        from serving.server.example_methods import INPUTS, serialized
-
         request = getattr(log, kind).request
         inputs = {INPUTS: serialized(request.input)}
     else:

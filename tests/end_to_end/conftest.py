@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ml_metadata.proto import metadata_store_pb2
 
+from pipeline import history
 from tests import demo_project
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -31,6 +33,13 @@ class Project:
         """The runs' records, oldest first."""
         files = sorted((self.folder / "var/runs").glob("*/run.json"))
         return [json.loads(f.read_text()) | {"folder": f.parent} for f in files]
+
+    @property
+    def execution_states(self) -> set[str]:
+        """What ML Metadata says became of all stages of all runs."""
+        store = history.open_store(self.folder / "var/metadata.db")
+        name = metadata_store_pb2.Execution.State.Name
+        return {name(execution.last_known_state) for execution in store.get_executions()}
 
     @property
     def model_folder(self) -> pathlib.Path:
@@ -85,7 +94,7 @@ def make_project(folder: pathlib.Path, machines: int = 12, days: int = 60) -> Pr
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One project for tests that do not spoil it for each other; they run in the file's order."""
+    """One project for a file's tests, which build on each other in the file's order."""
     return make_project(tmp_path_factory.mktemp("project"))

@@ -95,6 +95,7 @@ def test_anomaly_stops_the_run(small: Project, settings: dict) -> None:
     assert record["nodes"]["AnomalyGate"] == "failed"
     # Where there is a processor for it, Transform worked ahead of the gate, for nothing.
     assert record["nodes"]["Transform"] in ("stopped", "waiting")
+    assert "RUNNING" not in small.execution_states
     assert {record["nodes"][node] for node in ("Trainer", "VersionPusher")} == {"waiting"}
     assert small.versions() == []
     page = (record["folder"] / "report.html").read_text()

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import patient
 from tests.end_to_end.conftest import ROOT, Project
 from tests.observability import records
 
@@ -135,6 +135,7 @@ def test_every_log_line_is_json_with_the_run(project: Project) -> None:
     assert set(record["nodes"]) <= {e.get("node") for e in entries}
 
 
+@pytest.mark.smoke
 def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) -> None:
     ready, access = project.folder / "ready.json", project.folder / "var/logs/access.jsonl"
     access.parent.mkdir(exist_ok=True)
@@ -145,12 +146,12 @@ def test_a_run_id_leads_from_ingestion_to_a_served_prediction(project: Project) 
             assert server.poll() is None, server.communicate()
             time.sleep(0.1)
         url = f"http://127.0.0.1:{json.loads(ready.read_text())['rest']}"
-        while "AVAILABLE" not in httpx.get(f"{url}/v1/models/plant-failures").text:
+        while "AVAILABLE" not in patient.get(f"{url}/v1/models/plant-failures").text:
             time.sleep(0.1)
-        printed = project.call("predict", "--entity", "3", "--server", url)
+        printed = project.call("predict", "--entity", "3", "--server", url, "--timeout", "60")
     finally:
         server.send_signal(signal.SIGINT)
-        server.communicate(timeout=60)
+        server.communicate(timeout=300)
     (answered,) = (
         line
         for line in records.read(access.read_text().splitlines())

@@ -8,8 +8,10 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from tests.end_to_end.conftest import ROOT, Project, make_project
+from tests.ports import free_port
 
 pytestmark = pytest.mark.end_to_end
 
@@ -32,7 +34,16 @@ def execute(project: Project, path: pathlib.Path, patch: pytest.MonkeyPatch) -> 
     patch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     book = nbformat.read(folder / path.name, 4)
     place = {"metadata": {"path": str(folder)}}
-    NotebookClient(book, timeout=600, kernel_name="python3", resources=place).execute()
+    # Those that Jupyter itself finds free may be taken by the time that the kernel listens.
+    ports = {f"{name}_port": free_port() for name in ("shell", "iopub", "stdin", "hb", "control")}
+    NotebookClient(
+        book,
+        timeout=600,
+        startup_timeout=300,
+        kernel_name="python3",
+        resources=place,
+        config=Config({"KernelManager": {"cache_ports": False, **ports}}),
+    ).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     return {
         "text": "".join(output.get("text", "") for output in outputs),

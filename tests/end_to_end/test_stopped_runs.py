@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.end_to_end.conftest import Project, make_project
+from tests.postgres import wait_until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -57,12 +58,7 @@ def wait_for_log(project: Project, process: "subprocess.Popen[str]") -> pathlib.
 
 def wait_until_gone(run_folder: pathlib.Path) -> None:
     """The stages' process dies with the one that was killed."""
-    for _ in range(200):
-        found = subprocess.run(["pgrep", "-f", str(run_folder)], capture_output=True, check=False)
-        if found.returncode:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the stages' process outlived the run")
+    wait_until(lambda: not pids("-f", str(run_folder)), 60)
 
 
 def whole(project: Project) -> None:
@@ -87,10 +83,12 @@ def test_killed_in_each_stage(project: Project, tmp_path: pathlib.Path) -> None:
     printed = killed.call("run")
     whole(killed)
     assert killed.versions() == [1], printed
-    # The shared project has the same plant, settings and seeds, and was not disturbed.
+    assert "RUNNING" not in killed.execution_states
+    # The shared project has the same plant, settings and seeds, and was not disturbed. TFMA's AUC
+    # rounds probabilities to steps of 1e-4: a last digit may move an example to the next.
     if not project.versions():
         project.call("run")
-    assert first_metrics(killed) == pytest.approx(first_metrics(project), abs=1e-6)
+    assert first_metrics(killed) == pytest.approx(first_metrics(project), abs=5e-4)
 
 
 def test_a_killed_worker_stops_the_run_and_a_rerun_heals(project: Project) -> None:
@@ -109,13 +107,15 @@ def test_a_killed_worker_stops_the_run_and_a_rerun_heals(project: Project) -> No
             assert process.poll() is None, process.stdout and process.stdout.read()
             time.sleep(0.05)
         os.kill(workers[0], signal.SIGKILL)
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=300)
         assert process.returncode == 1, printed
         assert "PointInTimeJoin failed." in printed
         assert "a worker process of Beam was ended by SIGKILL" in printed
         assert json.loads((log.parent / "run.json").read_text())["state"] == "failed"
         wait_until_gone(log.parent)
         assert not pids("-g", str(stages))
+        assert project.execution_states >= {"FAILED"}
+        assert "RUNNING" not in project.execution_states
         printed = project.call(*words)
         assert re.search(r"cached +SqlExampleGen-observations", printed), printed
         assert re.search(r"done +PointInTimeJoin", printed), printed
@@ -136,12 +136,13 @@ def test_interrupt_stops_cleanly(project: Project) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 130, printed
     assert "Stopped." in printed
     assert json.loads((log.parent / "run.json").read_text())["state"] == "stopped"
     assert "Stopped by hand" in (log.parent / "report.html").read_text()
     wait_until_gone(log.parent)
+    assert "RUNNING" not in project.execution_states
 
 
 def test_second_run_at_once_is_refused(project: Project) -> None:
@@ -152,4 +153,4 @@ def test_second_run_at_once_is_refused(project: Project) -> None:
         assert "another run is under way" in printed
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)

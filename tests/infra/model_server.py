@@ -21,6 +21,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """REST: the name and the headers received; a body of ``full`` or ``hang`` is answered so."""
 
     protocol_version = "HTTP/1.1"
+    # An answer leaves at once: one that is killed between its head and its body cannot be repeated.
+    wbufsize = -1
     name = ""
 
     def do_GET(self) -> None:

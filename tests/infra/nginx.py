@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 
 from tests.infra.conftest import INFRA
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 UPSTREAM_LIMIT = re.compile(r"((?:proxy|grpc)_\w+_timeout) (\d+)ms;")
 SHARE = re.compile(r"^ *1% +canary;\n", re.MULTILINE)
@@ -88,7 +88,7 @@ class Nginx:
             assert found, f"{file} holds no limits"
             (self.folder / file).write_text(longer)
         self._process = subprocess.Popen([*self._command(), "-g", f"daemon off;{self._user()}"])
-        wait_until((self.folder / "logs/nginx.pid").exists, 10)
+        wait_until((self.folder / "logs/nginx.pid").exists)
         return self
 
     def __exit__(
@@ -98,7 +98,7 @@ class Nginx:
         trace: TracebackType | None,
     ) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
         self._folder.cleanup()
 
     def share(self, percent: int) -> None:
@@ -113,14 +113,14 @@ class Nginx:
         """Reloads, and returns when the new workers answer alone."""
         before = self._workers()
         subprocess.run(
-            [*self._command(), "-g", self._user(), "-s", "reload"], check=True, timeout=10
+            [*self._command(), "-g", self._user(), "-s", "reload"], check=True, timeout=60
         )
-        wait_until(lambda: bool(self._workers() - before), 10)
-        time.sleep(0.2)
+        wait_until(lambda: bool(self._workers() - before) and not before & self._workers())
 
     def _workers(self) -> set[int]:
+        """The workers that take connections: one that is told to end says so in its title."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return {int(p) for p in children.read_text().split()}
+        return {int(p) for p in children.read_text().split() if not _ends(p)}
 
     def _command(self) -> list[str]:
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -130,8 +130,20 @@ class Nginx:
     def _user() -> str:
         return f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
 
+    def last_entry(self) -> dict[str, object]:
+        """The last line of the access log, which is written after the answer."""
+        wait_until(lambda: self.log.exists() and self.log.read_text().endswith("\n"))
+        return json.loads(self.log.read_text().splitlines()[-1])
+
     def _replace(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
         text = path.read_text()
         assert old in text, f"{file} holds no {old}"
         path.write_text(text.replace(old, new))
+
+
+def _ends(worker: str) -> bool:
+    try:
+        return "shutting down" in Path(f"/proc/{worker}/cmdline").read_text()
+    except OSError:
+        return True

@@ -32,7 +32,7 @@ class RestClient:
         self, body: str, headers: dict[str, str], path: str
     ) -> tuple[int, bytes, dict[str, str]]:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
         answer = response.status, response.read(), dict(response.headers)

@@ -55,7 +55,7 @@ def warm_up(server: Served) -> None:
     with server.channel() as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         for _ in range(5):
-            stub.Predict(request(), timeout=30)
+            stub.Predict(request(), timeout=60)
 
 
 def config(scratch: Path, folder: Path, track: str, version: int) -> Path:
@@ -103,7 +103,7 @@ def answers(nginx: Nginx, api: str, count: int) -> list[float]:
     options = [("grpc.service_config", (SERVING / "grpc-service-config.json").read_text())]
     with grpc.insecure_channel(f"127.0.0.1:{nginx.ports['grpc']}", options) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        replies = [stub.Predict(request(), timeout=5) for _ in range(count)]
+        replies = [stub.Predict(request(), timeout=60) for _ in range(count)]
     for reply in replies:
         assert reply.outputs["y"].float_val[0] == 3.0 + reply.model_spec.version.value
     return [reply.outputs["y"].float_val[0] for reply in replies]
@@ -116,7 +116,7 @@ def test_the_probe_finds_them_ready(
 ) -> None:
     path = config(tmp_path, tmp_path, track, VERSIONS[track])
     command = ["/bin/bash", str(SERVING / "probe.sh"), what, str(path), str(servers[track].rest)]
-    assert subprocess.run(command, timeout=10).returncode == 0
+    assert subprocess.run(command, timeout=60).returncode == 0
 
 
 def test_the_probe_finds_another_version_not_ready(
@@ -125,7 +125,7 @@ def test_the_probe_finds_another_version_not_ready(
     path = config(tmp_path, tmp_path, "stable", 7)
     rest = str(servers["stable"].rest)
     command = ["/bin/bash", str(SERVING / "probe.sh"), "ready", str(path), rest]
-    assert subprocess.run(command, timeout=10).returncode == 1
+    assert subprocess.run(command, timeout=60).returncode == 1
 
 
 @pytest.mark.parametrize("api", ["rest", "grpc"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.conftest import INFRA
-from tests.postgres import free_port
+from tests.ports import free_port
 
 SERVING = INFRA / "serving"
 ANSWER = """{{
@@ -70,7 +70,7 @@ def probe(
         ["/bin/bash", str(SERVING / "probe.sh"), what, str(config), str(port)],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
     )
 
 

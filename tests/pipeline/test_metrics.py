@@ -244,7 +244,7 @@ def test_a_pushgateway_that_says_nothing_costs_seconds(settings: Settings) -> No
         began = time.monotonic()
         (problem,) = publish.publish(pushing_to(settings, url), [Sample("training_epochs", 3)])
         assert "timed out" in problem
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
 
 
 def test_a_task_on_a_cluster(

@@ -26,17 +26,12 @@ from components.ingest.examples import read_table, split_files
 from pipeline.beam import arguments
 from pipeline.nodes import example_gen_id
 from pipeline.settings import Settings, parse_settings
+from tests.ports import free_port
 
 pytestmark = pytest.mark.tfx
 
 DAYS, MACHINES = 12, 6
 SPLIT = {"by": "time", "train": "6d", "eval": "2d"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import errno
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -175,7 +175,7 @@ def test_rollback_is_quick_and_imports_nothing_slow(settings, releases):
         "slow = ('tensorflow', 'tfx', 'pydantic', 'sqlalchemy', 'numpy', 'grpc')\n"
         "print([name for name in slow if name in sys.modules])\n"
     )
-    begin = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -184,7 +184,8 @@ def test_rollback_is_quick_and_imports_nothing_slow(settings, releases):
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    seconds = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert done.stdout.splitlines()[-1] == "[]"
     assert releases.traffic().stable == 1
-    assert seconds < 3, f"{seconds:.2f} s"  # 0.4 s where nothing else runs
+    assert seconds < 2, f"{seconds:.2f} s of a processor"

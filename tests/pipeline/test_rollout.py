@@ -156,7 +156,7 @@ def test_ctrl_c_leaves_the_trial_as_it_is(settings, releases, server):
         time.sleep(0.05)
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
-    _, told = child.communicate(timeout=20)
+    _, told = child.communicate(timeout=60)
 
     assert child.returncode == 130
     assert "start rollout again to go on" in told

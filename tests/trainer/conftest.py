@@ -111,10 +111,10 @@ class Transformed:
 
 def transform(folder: Path, task: str) -> Transformed:
     """Writes the examples and runs the Transform's executor on them."""
-    from tfx.components.transform.executor import Executor
     from tfx.types import standard_artifacts as kinds
 
     from components.ingest.examples import ShardWriter, fill_examples_artifact, shard_name
+    from components.transform.executor import Executor
 
     artifacts = {}
     for name, kind in (

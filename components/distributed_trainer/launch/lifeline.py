@@ -1,12 +1,11 @@
 """A worker's side of the promise that no worker outlives its launcher."""
 
-import ctypes
 import os
 import signal
 import sys
 import threading
 
-_PR_SET_PDEATHSIG = 1
+from components.parent import end_with_parent
 
 
 def end_with_launcher() -> None:
@@ -16,8 +15,7 @@ def end_with_launcher() -> None:
     the kernel kills this process, too, which helps where it is stopped or holds Python's lock.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to answer.
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(os.getppid(), signal.SIGKILL)  # Of one that is gone already stdin tells.
     threading.Thread(target=_wait, name="lifeline", daemon=True).start()
 
 

@@ -1,52 +1,17 @@
 """Clean readings put down by entity, so that windows are computed of a few entities at a time."""
 
 import contextlib
-import uuid
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typing_extensions
 
-from components.ingest.paths import is_remote, make_folder, open_file, remove, rename
-from components.ingest.room import NO_ROOM, unwritable, writing
+from components.ingest.paths import is_remote, open_file
 from components.ingest.sensor.plan import Plan, hash_entities
 from components.ingest.sensor.quarantine import QUARANTINE
-
-
-class WholeFile:
-    """A file that appears under its name only when it is whole; a context manager.
-
-    Attributes:
-      path: local, or with a scheme such as ``gs://`` whatever TFX's file systems open.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        folder, _, name = path.rpartition("/")
-        self._temporary = f"{folder}/.{name}.{uuid.uuid4().hex}"
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> IO[bytes]:
-        with writing(self.path):
-            make_folder(self.path.rpartition("/")[0])
-            self._file = open_file(self._temporary, "wb")
-        return self._file
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        assert self._file is not None
-        try:
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                raise unwritable(self.path, error) from None
-            with writing(self.path):
-                self._file.close()
-            if kind is None:
-                rename(self._temporary, self.path)
-        finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            remove(self._temporary)
+from components.ingest.whole_file import WholeFile
 
 
 class BucketWriter:
@@ -119,7 +84,7 @@ def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
     """A bucket's readings, from the files of all portions."""
     batches: list[pa.RecordBatch] = []
     for path in sorted(set(paths)):
-        stream = open_file(path, "rb") if is_remote(path) else pa.OSFile(path)
+        stream = open_file(path, "rb") if is_remote(path) else pa.memory_map(path)
         with stream, pa.ipc.open_stream(stream) as reader:
             batches.extend(reader)
     return pa.Table.from_batches(batches, schema=plan.schema)

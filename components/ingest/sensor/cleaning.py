@@ -1,6 +1,6 @@
 """Rows of sensor files made into readings: keys, honest times, values in one unit, in range.
 
-What can't be used is told apart with a reason (see sensor_tally) and kept as quarantine rows.
+What can't be used is told apart with a reason (see tally.py) and kept as quarantine rows.
 Duplicates and stuck values need an entity's readings side by side: series_maker finds those.
 """
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from components.ingest.durations import MICROSECONDS
 from components.ingest.sensor.numbers import conversion, missing_text, to_floats
 from components.ingest.sensor.plan import LINE_BITS, Plan, read_entities
-from components.ingest.sensor.quarantine import as_text, rejected_rows
+from components.ingest.sensor.rejects import Rejects
 from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.text import Rows
 from components.ingest.sensor.times import parse_times
@@ -45,17 +45,14 @@ class Cleaner:
         self._long = plan.source.layout == "long"
         self._names = list(plan.source.channels)
         self._channels = list(plan.source.channels.values())
-        self._per_row = 1 if self._long else len(self._channels)
-        self._file = file
         self._place = index << LINE_BITS
         self._tally = tally
         self._counts = tally.files[index]
-        self._rejected: list[pa.Table] = []
+        self._rejects = Rejects(plan, file, index, tally)
 
     def take_rejected(self) -> list[pa.Table]:
         """Quarantine rows (see QUARANTINE) since the last call."""
-        taken, self._rejected = self._rejected, []
-        return taken
+        return self._rejects.take()
 
     def clean(self, rows: Rows) -> pa.RecordBatch:
         """Turns rows into readings.
@@ -64,8 +61,8 @@ class Cleaner:
           Readings as ``Plan.schema`` says; rows without any are left out.
         """
         count = rows.batch.num_rows + len(rows.malformed)
-        self._counts["read"] += count * self._per_row
-        self._reject_malformed(rows.malformed)
+        self._counts["read"] += count * self._plan.per_row
+        self._rejects.malformed(rows.malformed)
         work = Work(rows.batch, rows.lines)
         if self._long:
             self._find_channels(work)
@@ -94,7 +91,7 @@ class Cleaner:
         code_of = [index_of.get(key, -1 if key else -2) for key in present] + [-2]
         indices = pc.fill_null(column.indices, len(present)).to_numpy(zero_copy_only=False)
         work.codes = np.array(code_of, np.int16)[indices]
-        self._drop(work, "no_channel", work.codes == -2)
+        self._rejects.rows(work, "no_channel", work.codes == -2)
         foreign = work.codes == -1
         if foreign.any():
             self._counts["ignored"] += int(foreign.sum())
@@ -111,9 +108,9 @@ class Cleaner:
             missing |= np.array(entity.is_null().to_numpy(zero_copy_only=False), bool)
         work.entity = entity
         bad = None if bad is None else bad & ~missing
-        self._drop(work, "no_entity", missing, also=[bad])
+        self._rejects.rows(work, "no_entity", missing, also=[bad])
         if work.also[0] is not None:
-            self._drop(work, "bad_entity", work.also[0])
+            self._rejects.rows(work, "bad_entity", work.also[0])
 
     def _find_times(self, work: Work) -> None:
         settings = self._source.time
@@ -129,11 +126,11 @@ class Cleaner:
             work.unreceived = received.missing
             if received.bad is not None:
                 bad = received.bad if bad is None else bad | received.bad
-        self._drop(work, "no_time", time.missing, also=[bad])
-        self._drop(work, "bad_time", work.also[0])
+        self._rejects.rows(work, "no_time", time.missing, also=[bad])
+        self._rejects.rows(work, "bad_time", work.also[0])
         if self._source.gateway:
             self._correct_clocks(work)
-        self._drop(work, "clock_reset", work.time < RESET_BEFORE)
+        self._rejects.rows(work, "clock_reset", work.time < RESET_BEFORE)
         if work.received is not None and work.unreceived is not None:
             work.received = np.where(work.unreceived, work.time, work.received)
 
@@ -162,7 +159,7 @@ class Cleaner:
             unknown = work.received > self._plan.end
             outside = unknown if outside is None else outside | unknown
         if outside is not None:
-            self._counts["outside"] += int(outside.sum()) * self._per_row
+            self._counts["outside"] += int(outside.sum()) * self._plan.per_row
             work.keep(~outside)
 
     def _wide_values(self, work: Work) -> tuple[list[pa.Array], Bools]:
@@ -173,7 +170,7 @@ class Cleaner:
             raw = work.column(key) if key in work.batch.schema.names else None
             if raw is None:
                 values = np.full(len(work.lines), np.nan)
-                self._count(index, "missing", len(values))
+                self._rejects.count(index, "missing", np.isnan(values))
             else:
                 values = self._judge(work, raw, index, untimely)
                 empty &= np.isnan(values)
@@ -197,12 +194,12 @@ class Cleaner:
         values, bad = to_floats(raw)
         if raw.null_count or bad is not None or not np.isfinite(values).all():
             missing = missing_text(raw) if _is_text(raw) else _is_null(raw)
-            self._count_each(channel, "missing", missing)
+            self._rejects.count(channel, "missing", missing)
             if bad is not None:
-                self._reject(work, raw, channel, "bad_value", bad)
+                self._rejects.readings(work, raw, channel, "bad_value", bad)
                 missing = missing | bad
             wild = ~np.isfinite(values) & ~missing
-            self._reject(work, raw, channel, "not_finite", wild)
+            self._rejects.readings(work, raw, channel, "not_finite", wild)
             values = np.where(missing | wild, np.nan, values)
         values = self._convert(work, raw, channel, values)
         low, high = self._bounds(channel)
@@ -211,7 +208,7 @@ class Cleaner:
             if not mask.any():
                 continue
             mask = mask & ~np.isnan(values)
-            self._reject(work, raw, channel, reason, mask)
+            self._rejects.readings(work, raw, channel, reason, mask)
             values = np.where(mask, np.nan, values)
         return values
 
@@ -247,7 +244,7 @@ class Cleaner:
             scale, offset = table[codes].T
             converted = values * scale + offset
             unknown = np.isnan(scale) & ~np.isnan(values) & mine
-            self._reject(work, raw, channel, "unit", unknown, beside=column)
+            self._rejects.readings(work, raw, channel, "unit", unknown, beside=column)
             values = converted if isinstance(channel, int) else np.where(mine, converted, values)
         return values
 
@@ -260,96 +257,6 @@ class Cleaner:
         if self._source.max_lateness is not None:
             masks.append(("late", delay > self._source.max_lateness))
         return masks
-
-    def _count(self, channel: int, outcome: str, count: int) -> None:
-        if count:
-            self._counts[outcome] += count
-            self._tally.channels[self._names[channel]][outcome] += count
-
-    def _count_each(self, channel: int | npt.NDArray[np.int16], outcome: str, mask: Bools) -> None:
-        if isinstance(channel, int):
-            self._count(channel, outcome, int(mask.sum()))
-            return
-        for index, count in enumerate(np.bincount(channel[mask], minlength=1).tolist()):
-            self._count(index, outcome, count)
-
-    def _reject(
-        self,
-        work: Work,
-        raw: pa.Array,
-        channel: int | npt.NDArray[np.int16],
-        reason: str,
-        mask: Bools,
-        beside: pa.Array | None = None,
-    ) -> None:
-        """Counts and quarantines single readings; ``beside`` is told after the value."""
-        where = np.flatnonzero(mask)
-        if not len(where):
-            return
-        self._count_each(channel, reason, mask)
-        picked = pa.array(where)
-        value = as_text(raw.take(picked))
-        if beside is not None:
-            value = pc.binary_join_element_wise(value, as_text(beside.take(picked)), " ")
-        codes = np.full(len(where), channel) if isinstance(channel, int) else channel[where]
-        rows = rejected_rows(
-            self._file,
-            reason,
-            work.lines[where],
-            readings=1,
-            entity=as_text(work.entity.take(picked)),
-            channel=pa.array(self._names).take(pa.array(codes)),
-            time=as_text(work.column(self._source.time.column).take(picked)),
-            value=value,
-        )
-        self._quarantine(reason, rows)
-
-    def _drop(
-        self,
-        work: Work,
-        reason: str,
-        mask: Bools | None,
-        also: list[Bools | None] | None = None,
-    ) -> None:
-        """Rejects whole rows and takes them out; masks in ``also`` shrink with them."""
-        work.also = also or []
-        where = np.flatnonzero(mask) if mask is not None else np.zeros(0, np.int64)
-        if not len(where):
-            return
-        self._counts[reason] += len(where) * self._per_row
-        rows = work.batch.take(pa.array(where))
-        shown = dict(zip(rows.schema.names, (as_text(c) for c in rows.columns), strict=True))
-        texts = [pc.fill_null(column, "") for column in shown.values()]
-        told = rejected_rows(
-            self._file,
-            reason,
-            work.lines[where],
-            readings=self._per_row,
-            entity=shown.get(self._source.entity),
-            channel=shown.get(self._source.channel or ""),
-            time=shown.get(self._source.time.column),
-            value=pc.binary_join_element_wise(*texts, "\t"),
-        )
-        self._quarantine(reason, told)
-        assert mask is not None
-        work.keep(~mask)
-
-    def _reject_malformed(self, lines: list[tuple[int, str]]) -> None:
-        if not lines:
-            return
-        self._counts["malformed"] += len(lines) * self._per_row
-        rows = rejected_rows(
-            self._file,
-            "malformed",
-            np.array([number for number, _ in lines], np.int64),
-            readings=self._per_row,
-            value=pa.array([text for _, text in lines], pa.string()),
-        )
-        self._quarantine("malformed", rows)
-
-    def _quarantine(self, reason: str, rows: pa.Table) -> None:
-        self._rejected.append(rows)
-        self._tally.note_examples(reason, rows.slice(0, 3).to_pylist())
 
 
 def _without_empty_rows(batch: pa.RecordBatch, empty: Bools) -> pa.RecordBatch:

@@ -29,8 +29,8 @@ from components.ingest.durations import MICROSECONDS, format_duration
 from components.ingest.errors import DataError
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.reading import read_part
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.times import parse_times
-from components.ingest.sources import SensorSource
 
 Ints = npt.NDArray[np.int64]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import gc
 import sys
 import threading
@@ -144,7 +145,7 @@ def few_objects() -> Iterator[None]:
     """
     global _readers
     with _freezing:
-        spared = sys.version_info[:2] == (3, 10) and (_readers > 0 or not gc.get_freeze_count())
+        spared = sys.version_info[:2] == (3, 10) and not _frozen()
         if spared:
             _readers += 1
             gc.freeze()
@@ -155,6 +156,12 @@ def few_objects() -> Iterator[None]:
             _readers -= spared
             if spared and not _readers:
                 gc.unfreeze()
+
+
+@functools.cache
+def _frozen() -> bool:
+    """Whether this process froze its objects for good; counting them walks over them."""
+    return gc.get_freeze_count() > 0
 
 
 def read_header(line: bytes) -> tuple[list[str], str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from components.ingest.paths import MOST_OPEN
 from components.ingest.sensor import files as sensor_files
 from components.ingest.sensor.buckets import BucketWriter, read_bucket
 from components.ingest.sensor.cleaning import Cleaner
@@ -19,19 +20,17 @@ from components.ingest.sensor.clock import clock_offsets
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.preview import Preview, check_channels, look
+from components.ingest.sensor.quality import quality_report
 from components.ingest.sensor.quarantine import QUARANTINE
 from components.ingest.sensor.reading import Parse, part_blocks
 from components.ingest.sensor.series_maker import SeriesMaker
-from components.ingest.sensor.tally import Tally, quality_report
+from components.ingest.sensor.source import SensorSource
+from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.windows import window_tables
-from components.ingest.sources import SensorSource
 from components.ingest.threads import map_ahead
 
 BUCKET_BYTES = 8 << 20
 """About how much of the files a bucket of entities holds: its columns stay in a core's cache."""
-
-_MOST_BUCKETS = 512
-"""So many files are open at once: systems allow a process about a thousand."""
 
 Finished = TypeVar("Finished")
 
@@ -67,8 +66,8 @@ class SensorWindows:
 
     Attributes:
       tables: by split (``every_1h``) its rows, sorted by entity and time; see sensor_windows.
-      report: see sensor_tally.
-      quarantine: the rejected readings; see sensor_quarantine.
+      report: see ``quality_report``.
+      quarantine: the rejected readings; see QUARANTINE.
       tally: what the report was made of.
     """
 
@@ -95,7 +94,7 @@ def sensor_windows(
 
     Raises:
       DataError: if the files can't be found or read, or lack a column. That many readings are
-        rejected, or none is left, is told by ``sensor_tally.check_tally``.
+        rejected, or none is left, is told by ``quality.check_tally``.
     """
     job = prepare(name, source, begin, end, bucket_bytes)
     tally = Tally()
@@ -152,7 +151,7 @@ def prepare(
         windows_begin=begin - before,
         parts=parts,
         files=[part.path for part in whole],
-        buckets=min(max(1, -(-size // bucket_bytes)), _MOST_BUCKETS),
+        buckets=min(max(1, -(-size // bucket_bytes)), MOST_OPEN),
         clocks=clocks,
         seen=seen,
     )

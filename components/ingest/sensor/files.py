@@ -13,8 +13,8 @@ from components.ingest.errors import DataError
 from components.ingest.paths import is_remote
 from components.ingest.sensor import stores
 from components.ingest.sensor.compacted import superseded
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.stores import Stored
-from components.ingest.sources import SensorSource
 
 FORMATS = {
     ".jsonl": "jsonl",

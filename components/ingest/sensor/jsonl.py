@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from components.ingest.sensor.alike import parse_alike
 from components.ingest.sensor.text import Ints, Rows, one_batch, shorten_line
 
 _ROW = re.compile(r"in row (\d+)$")
@@ -41,6 +42,10 @@ class JsonLines:
         numbers = np.arange(line, line + count)
         if not _is_utf8(block):
             yield self._one_by_one(block.split(b"\n")[:count], numbers)
+            return
+        alike = parse_alike(block, count, self._schema) if self._schema is not None else None
+        if alike is not None:
+            yield Rows(alike, numbers, [])
             return
         table = self._arrow(block)
         if isinstance(table, pa.Table) and table.num_rows == count:

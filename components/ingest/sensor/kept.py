@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest import paths
+from components.ingest.paths import open_file
+from components.ingest.room import open_to_write
 from components.ingest.sensor.features import SensorJob, clean_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.plan import LINE_BITS, Plan
@@ -138,7 +139,7 @@ class KeptReadings:
         own, rejected, rows = Tally(), list[pa.Table](), 0
         with self.shelf.workspace() as work:
             path = f"{work}/readings.arrow"
-            with paths.open_file(path, "wb") as file:
+            with open_to_write(path) as file:
                 with pa.ipc.new_stream(file, job.plan.schema, options=_PACKED) as writer:
                     for batch in clean_parts(job, [part], own, rejected.extend):
                         writer.write_batch(batch)
@@ -172,7 +173,7 @@ class KeptReadings:
         if kept.file is None:
             return
         shift = (part.index - kept.index) << LINE_BITS
-        with paths.open_file(f"{self.shelf.folder}/{kept.file}", "rb") as file:
+        with open_file(f"{self.shelf.folder}/{kept.file}", "rb") as file:
             with pa.ipc.open_stream(file) as readings:
                 for batch in readings:
                     if kept.inside:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingest.sensor.quarantine import as_text
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -37,6 +37,11 @@ class Plan:
     begin: int
     end: int
     offsets: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def per_row(self) -> int:
+        """How many readings are due in a row."""
+        return 1 if self.source.layout == "long" else len(self.source.channels)
 
     @property
     def schema(self) -> pa.Schema:

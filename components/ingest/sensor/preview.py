@@ -16,8 +16,8 @@ from components.ingest.sensor.csv import few_objects, read_header
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.reading import open_text, wanted_columns
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
-from components.ingest.sources import SensorSource
 
 _HEAD = 1 << 16
 
@@ -66,8 +66,9 @@ def look(name: str, source: SensorSource, parts: Sequence[Part], rows: int = 10)
     first: pa.Table | None = None
     ints, texts, sparse = False, False, False
     for part in parts:
-        table, whole, kind = first_rows(name, part, source.entity)
-        first = table if first is None or not first.num_rows else first
+        unseen = first is None or not first.num_rows
+        table, whole, kind = first_rows(name, part, source.entity, unseen)
+        first = table if unseen else first
         sparse |= not whole
         for field in table.schema:
             columns.setdefault(field.name, str(field.type))
@@ -112,13 +113,16 @@ def check_channels(
             raise _no_such_column(name, source, column, list(seen.columns), files[0])
 
 
-def first_rows(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str | None]:
+def first_rows(
+    name: str, part: Part, entity: str, needed: bool = True
+) -> tuple[pa.Table, bool, str | None]:
     """A file's first rows, types inferred; whether they show all columns; what entities are.
 
     Args:
       name: the source's name, for messages.
       part: the file.
       entity: the column with the entity; the file may lack it.
+      needed: whether a file that tells its columns must be read for its rows, too.
 
     Raises:
       DataError: if the file cannot be read.
@@ -126,7 +130,7 @@ def first_rows(name: str, part: Part, entity: str) -> tuple[pa.Table, bool, str 
     if part.format == "parquet":
         with sensor_files.open_parquet(name, part.path) as file:
             table = file.schema_arrow.empty_table()
-            for batch in file.iter_batches(batch_size=1000):
+            for batch in file.iter_batches(batch_size=1000) if needed else ():
                 table = pa.Table.from_batches([batch])
                 break
         return table, True, _entity_kind(table, entity)

@@ -17,8 +17,8 @@ from components.ingest.sensor.csv import CsvLines, read_header
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.jsonl import JsonLines
 from components.ingest.sensor.seen import grown, unchanged
+from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.text import Rows, count_lines
-from components.ingest.sources import SensorSource
 
 _BLOCK_BYTES = (64 << 10, 8 << 20)
 _LONGEST_LINE = 16 << 20

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest.ordering import distinct_of
+from components.ingest.ordering import distinct_of, reorder
 from components.ingest.sensor.plan import LINE_BITS, Plan
 from components.ingest.sensor.quarantine import as_text, rejected_rows, repeat
 from components.ingest.sensor.series import Ints, Moments, Series
@@ -64,7 +64,7 @@ class SeriesMaker:
         return entities, result
 
     def _wide(self, key: Ints, columns: dict[str, np.ndarray]) -> dict[str, Series]:
-        order = sort_order(key, columns["time"])
+        order = reorder(key, columns["time"])
         moments = _moments(key, columns, order)
         # Only rows with a twin are looked at for duplicates: few.
         twins = _twins(moments)
@@ -81,7 +81,7 @@ class SeriesMaker:
         result = {}
         for index, channel in enumerate(self._plan.source.channels):
             rows = np.flatnonzero(columns["channel"] == index)
-            order = sort_order(key[rows], columns["time"][rows])
+            order = reorder(key[rows], columns["time"][rows])
             rows = rows if order is None else rows[order]
             series = Series(_moments(key, columns, rows), columns["value"][rows])
             surplus = self._duplicates(channel, series, _twins(series.moments))
@@ -185,38 +185,6 @@ class SeriesMaker:
         counts = np.bincount(file)
         for index in np.flatnonzero(counts).tolist():
             self._tally.files[index][outcome] += int(counts[index])
-
-
-def sort_order(key: Ints, time: Ints) -> Ints | None:
-    """The order by key and time; readings of one moment stay in their order.
-
-    Args:
-      key: int64[n], 0 or above.
-      time: int64[n], microseconds.
-
-    Returns:
-      int64[n], or None if they are in order.
-    """
-    if len(key) < 2:
-        return None
-    step = np.diff(key)
-    if not (step < 0).any() and not ((np.diff(time) < 0) & (step == 0)).any():
-        return None
-    # Files are mostly in order of time: entities are brought together first (a radix sort for
-    # 16 bits), and what is left is nearly sorted, which the merge sort below makes use of.
-    if int(key.max()) < 1 << 16:
-        by_key = np.argsort(key.astype(np.uint16), kind="stable")
-    else:
-        by_key = np.argsort(key, kind="stable")
-    keys, times = key[by_key], time[by_key]
-    same = np.diff(keys) == 0
-    if not ((np.diff(times) < 0) & same).any():
-        return by_key
-    begin = int(time.min())
-    span = int(time.max()) - begin + 1
-    if (int(key.max()) + 1) * span < 1 << 62:
-        return by_key[np.argsort(keys * span + (times - begin), kind="stable")]
-    return np.lexsort((time, key))
 
 
 def _moments(key: Ints, columns: dict[str, np.ndarray], rows: Ints | None) -> Moments:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.ingest.durations import format_duration
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.series import Series
-from components.ingest.sources import SensorSource, SensorWindow
+from components.ingest.sensor.source import SensorSource, SensorWindow
 from components.ingest.windows import aggregate_windows, window_ranges
 
 Ints = npt.NDArray[np.int64]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest import paths
 from components.ingest.example_columns import flatten
 from components.ingest.examples import ShardWriter, read_batches, shard_name
 from components.ingest.plan import Times, no_rows
 from components.ingest.source import RowSource
 from components.ingest.spans.refresh import Refreshed
 from components.ingest.spans.store import Day, DayStore
+from components.ingest.whole_file import join
 
 SHARD_ROWS = 100_000
 """Days are put together until a shard has so many rows; a larger day is a shard of its own."""
@@ -63,9 +63,8 @@ def write_shards(
             raise no_rows(name, source.place(name), times)
         shards = list(_shards(pieces))
         for index, shard in enumerate(shards):
-            own = f"{folder}/.{uuid.uuid4().hex}"
-            paths.join([piece.path for piece in shard], own)
-            paths.rename(own, f"{folder}/{shard_name(index, len(shards))}")
+            target = f"{folder}/{shard_name(index, len(shards))}"
+            join([piece.path for piece in shard], target)
     first, last = min(piece.first for piece in pieces), max(piece.last for piece in pieces)
     return sum(piece.rows for piece in pieces), first, last
 

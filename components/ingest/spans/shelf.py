@@ -17,6 +17,7 @@ from typing import Any
 from components.ingest import paths
 from components.ingest.durations import MICROSECONDS
 from components.ingest.errors import DataError
+from components.ingest.room import open_to_write
 
 GRACE = MICROSECONDS["d"]
 """What no entry names any more may be in use by a run under way: it goes after this time."""
@@ -150,7 +151,7 @@ class Shelf:
         return gone
 
     def _write(self, name: str, text: str, work: str) -> None:
-        with paths.open_file(f"{work}/{name}", "wb") as file:
+        with open_to_write(f"{work}/{name}") as file:
             file.write(text.encode())
         paths.rename(f"{work}/{name}", f"{self.folder}/{name}")
 

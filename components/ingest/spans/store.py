@@ -6,9 +6,9 @@ Which of two runs at the same time is the last to keep a day makes no difference
 import dataclasses
 from typing import TYPE_CHECKING
 
-from components.ingest import paths
 from components.ingest.spans.days import read_day, write_day
 from components.ingest.spans.shelf import Shelf
+from components.ingest.whole_file import join
 
 if TYPE_CHECKING:
     # Sources name their settings of reading by day.
@@ -99,7 +99,7 @@ class DayStore:
         data = pieces[0] if pieces else None
         if len(pieces) > 1:
             data = f"{work}/{write_day(day.day)}.gz"
-            paths.join(pieces, data)
+            join(pieces, data)
         file = self.shelf.put(write_day(day.day), dataclasses.asdict(day), data, work)
         return dataclasses.replace(day, file=file)
 

@@ -16,7 +16,7 @@ from tests.components.distributed_trainer.kubernetes_api import KubernetesApi
 
 HERE = pathlib.Path(__file__).parent
 IMAGE = f"registry.example/plant@sha256:{'0' * 64}"
-PACE = Pace(tick=0.05, window=2, retry=0.05, patience=60, grace=0.3, last_words=5, gone=5)
+PACE = Pace(tick=0.05, window=2, retry=0.05, patience=60, grace=0.3, last_words=10, gone=60)
 
 
 @pytest.fixture(autouse=True)

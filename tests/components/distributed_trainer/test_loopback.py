@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from components.distributed_trainer.launch import loopback
 from components.distributed_trainer.launch.job import Job, TrainingFailed
 from components.distributed_trainer.launch.loopback import Loopback, free_ports
 from components.distributed_trainer.settings import LoopbackWorkers
@@ -72,7 +73,9 @@ def test_a_worker_that_is_killed_each_time_ends_the_training(job):
     ]
 
 
-def test_the_killed_worker_is_told_and_not_its_victim(job):
+def test_the_killed_worker_is_told_and_not_its_victim(job, monkeypatch):
+    # However much later than its victim it begins.
+    monkeypatch.setattr(loopback, "_LAST_WORDS", 60)
     with pytest.raises(TrainingFailed, match=r"^worker 1 of 2 was killed by SIGKILL"):
         launch(job("peer_gone"), restarts=0)
 
@@ -100,7 +103,8 @@ def test_a_worker_that_ends_without_a_word_is_told_with_its_last_lines(job):
     assert str(caught.value) == told
 
 
-def test_a_hung_worker_tells_where_it_stands_and_all_start_again(job, caplog, capfd):
+def test_a_hung_worker_tells_where_it_stands_and_all_start_again(job, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(loopback, "_STACKS", 6)
     # The second attempt ends no batch, so that no stall of the machine looks like a hang.
     launch(job("hangs"), hang_timeout="1s")
     assert "hangs: no batch ended for" in caplog.text

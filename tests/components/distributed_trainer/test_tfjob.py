@@ -119,7 +119,7 @@ def test_a_killed_worker_starts_the_whole_job_again(api, launched, make_job, tmp
 
 def test_a_worker_that_hangs_tells_where(api, launched, make_job, capfd, caplog):
     api.operator.plays = [Operator.run]
-    text = failure(launched(hang_timeout="1s", orphan_timeout="10s"), make_job("hangs_there"))
+    text = failure(launched(hang_timeout="1s", orphan_timeout="30s"), make_job("hangs_there"))
     assert re.match(
         r"worker \d of 2 hangs: no batch ended for \d+ s \(training.workers.hang_timeout\)", text
     )

@@ -16,7 +16,7 @@ from components.distributed_trainer.settings import VertexWorkers
 from tests.components.distributed_trainer.conftest import HERE, IMAGE
 from tests.components.distributed_trainer.custom_jobs_api import PARENT, CustomJobsApi
 
-PACE = Pace(tick=0.05, patience=60, gone=5)
+PACE = Pace(tick=0.05, patience=60, gone=60)
 SETTINGS = VertexWorkers.model_validate(
     {
         "count": 4,

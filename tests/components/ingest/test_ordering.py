@@ -25,6 +25,9 @@ def test_rows_are_ordered_as_tuples_are(data, pairs):
     for more in ([], then[:1], then):
         expected = sorted(range(len(rows)), key=lambda i: (*columns[i][: 2 + len(more)], i))
         assert ordering.order_of(keys, times, *more).tolist() == expected
+        if not more and keys.min(initial=0) >= 0:
+            order = ordering.reorder(keys, times)
+            assert (list(range(len(rows))) if order is None else order.tolist()) == expected
 
 
 @hypothesis.settings(max_examples=300, deadline=None)
@@ -44,4 +47,5 @@ def test_rows_of_one_time_stay_in_order_however_many():
     random = np.random.default_rng(2)
     keys, times, late = random.integers(0, 20, (3, 5000))
     assert (ordering.order_of(keys, times) == np.lexsort((times, keys))).all()
+    assert (ordering.reorder(keys, times) == np.lexsort((times, keys))).all()
     assert (ordering.order_of(keys, times, late) == np.lexsort((late, times, keys))).all()

@@ -16,23 +16,26 @@ import pytest
 
 from components.ingest.examples import ShardWriter
 from components.ingest.room import UnwritableError, writing
-from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, WholeFile, read_bucket
+from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, read_bucket
+from components.ingest.sensor.features import prepare
+from components.ingest.sensor.kept import KeptReadings
 from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.quarantine import rejected_rows
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
+from components.ingest.sensor.tally import Tally
+from components.ingest.whole_file import WholeFile, join
+from components.point_in_time_join.bucket_files import BucketFiles
 
 ROWS = 20_000
-SOURCE = SensorSource.model_validate(
-    {
-        "kind": "sensor",
-        "path": "*.csv",
-        "entity": "machine",
-        "time": {"column": "ts"},
-        "channels": {"temperature": {}},
-        "windows": [{"size": "1h", "aggregate": ["mean"]}],
-    }
-)
-PLAN = Plan("telemetry", SOURCE, "int", 0, 1)
+ASKED: dict[str, Any] = {
+    "kind": "sensor",
+    "path": "*.csv",
+    "entity": "machine",
+    "time": {"column": "ts"},
+    "channels": {"temperature": {}},
+    "windows": [{"size": "1h", "aggregate": ["mean"]}],
+}
+PLAN = Plan("telemetry", SensorSource.model_validate(ASKED), "int", 0, 1)
 
 
 @pytest.fixture
@@ -86,7 +89,23 @@ def write_quarantine(folder: Path) -> None:
         writer.write([rejected_rows("a.csv", "malformed", lines, 1)])
 
 
-WRITERS = [write_shard, write_small_shard, write_whole, write_buckets, write_quarantine]
+def write_joined(folder: Path) -> None:
+    pieces = [folder / ".piece"] * 2
+    pieces[0].write_bytes(b"x" * (60 << 10))
+    try:
+        join([str(piece) for piece in pieces], f"{folder}/shard.gz")
+    finally:
+        pieces[0].unlink()
+
+
+WRITERS = [
+    write_shard,
+    write_small_shard,
+    write_whole,
+    write_joined,
+    write_buckets,
+    write_quarantine,
+]
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -106,6 +125,35 @@ def test_a_file_that_cannot_be_whole_is_not_there(
     write(tmp_path)
     made = list(tmp_path.iterdir())
     assert made and not [path for path in made if path.name.startswith(".")]
+
+
+def test_readings_that_cannot_be_kept_are_told(tmp_path: Path, limited: Any) -> None:
+    lines = [f"m{n % 3},{n},{n * 0.123}" for n in range(ROWS)]
+    (tmp_path / "a.csv").write_text("\n".join(["machine,ts,temperature", *lines]))
+    kept = {"incremental": {"directory": f"{tmp_path}/kept"}, "time": {"column": "ts", "unit": "s"}}
+    source = SensorSource.model_validate(ASKED | kept | {"path": f"{tmp_path}/*.csv"})
+    job = prepare("telemetry", source, 0, ROWS * 1_000_000)
+    limited(True)
+    with pytest.raises(UnwritableError, match=r"readings\.arrow cannot be written: File too large"):
+        list(KeptReadings(job.plan).clean(job, job.parts[0], Tally(), lambda _: None))
+
+
+def test_rows_on_their_way_to_a_bucket_that_cannot_be_written_are_told(
+    tmp_path: Path, limited: Any
+) -> None:
+    limited(True)
+    files = BucketFiles(str(tmp_path))
+    with pytest.raises(UnwritableError, match=r"-00002\.arrow cannot be written: File too large"):
+        files.write(2, pa.record_batch([noise(ROWS)], names=["a"]))
+
+
+def test_a_name_without_a_folder_lies_where_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with WholeFile("report.json") as file:
+        file.write(b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_what_is_no_lack_of_room_asks_for_other_things(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_cost_does_not_grow_with_overlap():
     times = np.arange(n) * 1_000_000
     values = np.random.default_rng(2).normal(size=n)
     ends = times[::5]
-    begun = time.perf_counter()
+    begun = time.process_time()
     lo, hi = windows.window_ranges(np.zeros(n), times, np.zeros(len(ends)), ends, 5_000 * 1_000_000)
     windows.aggregate_windows(times, values, lo, hi, ends, ["std", "min", "slope"])
-    assert time.perf_counter() - begun < 20
+    assert time.process_time() - begun < 20

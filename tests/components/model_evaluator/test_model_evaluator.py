@@ -286,5 +286,6 @@ def test_settings_reach_tfma():
     assert [plot.class_name for plot in plots] == ["ConfusionMatrixPlot", "CalibrationPlot"]
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["model"]]
     assert config.model_specs[0].label_key == "fails"
+    assert config.model_specs[0].model_type == "tf_generic"
     with pytest.raises(ValueError, match="did you mean 'auc'"):
         eval_config("fails", "binary", {"metrics": {"auk": {}}})

@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.ingest.entities import encode_entities, entity_values, stable_hash
 from components.ingest.split import DataWindow, EntitySplit, TimeSplit
-from components.point_in_time_join.entities import encode_entities, entity_values, stable_hash
 from components.point_in_time_join.splits import assign_splits
 
 WINDOW = DataWindow(as_of=100, train_begin=10, train_end=60, eval_begin=70, eval_end=90)
@@ -53,7 +53,7 @@ def test_a_hash_is_the_same_in_every_process_and_for_text_and_numbers():
     assert stable_hash(entity_values(pa.array(["7"]), "s", "e"), "salt")[0] == hashes[0]
     assert stable_hash(entities, "other")[0] != hashes[0]
     code = (
-        "import pyarrow as pa; from components.point_in_time_join.entities import *; "
+        "import pyarrow as pa; from components.ingest.entities import *; "
         "print(stable_hash(pa.array([7]), 'salt')[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ import pytest
 
 from components.ingest.durations import format_duration, parse_instant
 from components.ingest.sensor.features import sensor_windows
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 
 BEGIN = parse_instant("2025-03-01T00:00:00Z")
 END = parse_instant("2025-03-02T00:00:00Z")

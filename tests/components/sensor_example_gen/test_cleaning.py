@@ -8,7 +8,7 @@ from components.ingest.durations import parse_instant
 from components.ingest.errors import DataError
 from components.ingest.sensor.features import sensor_windows
 from components.ingest.sensor.numbers import conversion, to_floats
-from components.ingest.sensor.tally import check_tally
+from components.ingest.sensor.quality import check_tally
 from components.ingest.sensor.times import parse_times, to_utc
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000

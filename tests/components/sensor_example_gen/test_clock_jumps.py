@@ -3,7 +3,7 @@
 import pytest
 
 from components.ingest.errors import DataError
-from components.ingest.sensor.tally import check_tally
+from components.ingest.sensor.quality import check_tally
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 WINDOWS = [{"size": "1h", "aggregate": ["last", "count", "mean"]}]

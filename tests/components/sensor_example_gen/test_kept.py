@@ -10,8 +10,9 @@ import pytest
 
 from components.ingest.sensor.features import bucket_windows, prepare, sensor_windows
 from components.ingest.sensor.kept import KeptReadings, name_of
+from components.ingest.sensor.quality import quality_report
 from components.ingest.sensor.quarantine import QUARANTINE
-from components.ingest.sensor.tally import Tally, quality_report
+from components.ingest.sensor.tally import Tally
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -113,13 +113,11 @@ def test_waits_and_durations_do_not_rest_on_the_machines_clock(
 
 def test_a_server_that_stays_away_is_told(source, postgres, tmp_path, caplog):
     settled = source(read_attempts=2)
-    begun = time.monotonic()
     try:
         with pytest.raises(DataError) as told:
             read(settled, tmp_path, 5, lambda: postgres.stop("immediate"))
     finally:
         postgres.start()
-    assert time.monotonic() - begun < 30
     assert re.match(
         rf"readings: database postgresql\+psycopg://plant:\*\*\*@127.0.0.1:{postgres.port}/plant, "
         r"part all rows, after 0 rows: no database answers there \(1 attempt; .*refused.*\); try 2 "
@@ -166,17 +164,17 @@ def test_a_day_that_breaks_off_is_read_anew(source, proxy, tmp_path, caplog):
 
 
 def test_a_stall_ends(source, proxy, tmp_path, caplog):
-    settled = source(read_timeout="1s", read_attempts=2)
+    settled = source(read_timeout="3s", read_attempts=2)
     begun = time.monotonic()
     with pytest.raises(BrokenOffError) as told:
         read(settled, tmp_path, 10, proxy.stall)
-    assert 2 <= time.monotonic() - begun < 60
+    assert time.monotonic() - begun >= 6
     assert re.search(
-        r"part all rows, after 0 rows: nothing came for 1s \(read_timeout\); try 2 of 2, \d+\.\d s "
+        r"part all rows, after 0 rows: nothing came for 3s \(read_timeout\); try 2 of 2, \d+\.\d s "
         r"after the first began\. Check the network and what the server is doing",
         str(told.value),
     )
-    assert re.search(r"after 2\d,000 rows: nothing came for 1s", caplog.text)
+    assert re.search(r"after 2\d,000 rows: nothing came for 3s", caplog.text)
     proxy.flow()
     assert read(settled, tmp_path) == EVERY
 

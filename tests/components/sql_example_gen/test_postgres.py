@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 
 import pytest
 
@@ -247,10 +246,8 @@ def test_a_query_that_is_refused(source, postgres, query, message):
 
 def test_a_wrong_password_is_not_tried_again(source, postgres, monkeypatch, caplog):
     monkeypatch.setenv("PLANT_DB_URL", postgres.url.replace(postgres.password, "hunter2"))
-    begun = time.monotonic()
     with pytest.raises(DataError) as told:
         sql.plan("readings", source(connect_attempts=5), TIMES)
-    assert time.monotonic() - begun < 10
     assert "the database refuses the user or the password (1 attempt; " in str(told.value)
     assert "hunter2" not in str(told.value) + caplog.text
 

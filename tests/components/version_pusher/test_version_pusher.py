@@ -1,5 +1,4 @@
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,9 @@ import pytest
 from components.version_pusher.component import VersionPusher
 from components.version_pusher.executor import Executor
 from components.version_pusher.report import read_push
-from pipeline.local.decision import decide
+from pipeline.decision import decide
 from serving.releases import Releases
+from tests.ports import free_port
 
 pytestmark = pytest.mark.tfx
 
@@ -119,10 +119,8 @@ def test_a_blessed_model_becomes_a_version_with_its_lineage(tmp_path):
 
 
 def test_a_registry_that_is_down_is_told_and_stops_no_push(tmp_path):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        result = run(tmp_path, registry=json.dumps({"kind": "mlflow", "tracking_uri": uri}))
+    uri = f"http://127.0.0.1:{free_port()}"
+    result = run(tmp_path, registry=json.dumps({"kind": "mlflow", "tracking_uri": uri}))
 
     assert result["pushed"]
     # On a busy machine it may not have given up yet.

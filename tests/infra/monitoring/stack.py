@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra.conftest import INFRA
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 MONITORING = INFRA / "monitoring"
 
@@ -140,7 +141,7 @@ class Stack:
 
     def _get(self, program: str, path: str) -> Any:
         url = f"http://127.0.0.1:{self._ports[program]}{path}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
 
     def _render(self, source: Path, target: Path) -> None:
@@ -154,7 +155,7 @@ class Stack:
 
 def _is_ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=10) as answer:
             return answer.status == 200
     except OSError:
         return False

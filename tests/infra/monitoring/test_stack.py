@@ -27,7 +27,8 @@ from serving.releases import Releases
 from tests.infra.monitoring.stack import MONITORING, Stack
 from tests.infra.monitoring.test_files import table
 from tests.pipeline.collect.conftest import ListBroker, reading, sensor_source, stream
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
@@ -41,12 +42,12 @@ FINDING = {"kind": "schema", "passes": None}
 
 @contextlib.contextmanager
 def load(address: str) -> Iterator[None]:
-    """Sends 40 requests a second, over gRPC, for as long as the block runs."""
+    """Sends 40 requests a second, over gRPC, for as long as the block runs, an hour at most."""
     loop = asyncio.new_event_loop()
 
     async def run() -> None:
         sender = GrpcSender(address, trial._requests(canaries.rows(50)))
-        await at_rate(sender, 40, 300)
+        await at_rate(sender, 40, 3600)
 
     def work() -> None:
         asyncio.set_event_loop(loop)

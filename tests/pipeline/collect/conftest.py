@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from components.ingest.durations import parse_instant
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.collect.messages import Messages
 from pipeline.settings.collect import KafkaStream
 

@@ -11,7 +11,7 @@ import yaml
 
 from components.ingest.durations import parse_instant
 from components.ingest.sensor.features import SensorWindows, sensor_windows
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.settings import parse_settings
 from tests.pipeline.collect.conftest import reading
 from tests.postgres import wait_until

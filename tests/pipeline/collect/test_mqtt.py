@@ -23,7 +23,8 @@ from tests.pipeline.collect.process import (
     source_of,
     windows,
 )
-from tests.postgres import free_port, wait_until
+from tests.ports import free_port
+from tests.postgres import wait_until
 
 pytestmark = pytest.mark.services
 PASSWORD = "hunter2"

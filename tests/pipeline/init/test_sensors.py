@@ -7,7 +7,7 @@ import random
 import pytest
 
 from components.ingest.errors import DataError
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from pipeline.init import sensors
 
 DAY = 86_400_000_000

@@ -13,9 +13,9 @@ from absl import logging as absl_logging
 from rich.console import Console
 
 from pipeline import fingerprint
+from pipeline.decision import decide
 from pipeline.local import logs
 from pipeline.local import plan as planning
-from pipeline.local.decision import decide
 from pipeline.local.events import Event, EventWriter
 from pipeline.local.table import StageTable
 

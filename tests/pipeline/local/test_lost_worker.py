@@ -124,7 +124,8 @@ def test_workers_go_with_the_stages_that_were_killed(
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r1").mkdir()
-    plan = {"run_id": "r1", "inputs": {"as_of": "2025-02-20T00:00:00Z"}}
+    inputs = {"as_of": "2025-02-20T00:00:00Z", "metadata_path": str(tmp_path / "metadata.db")}
+    plan = {"run_id": "r1", "inputs": inputs}
     settings = load_settings(ROOT / "settings.yaml")
     console = Console(file=io.StringIO())
     assert command.execute(settings, plan, tmp_path / "r1", console) == 1

@@ -187,7 +187,7 @@ def address(project: pathlib.Path) -> Iterator[str]:
 @pytest.fixture
 def stranger(address: str) -> Iterator[httpx.Client]:
     """A client without the key."""
-    with httpx.Client(base_url=address.partition("?")[0]) as client:
+    with httpx.Client(base_url=address.partition("?")[0], timeout=60) as client:
         yield client
 
 

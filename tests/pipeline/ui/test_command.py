@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from pipeline.__main__ import main
+from tests import patient
 
 
 def call(settings: pathlib.Path, *arguments: str) -> tuple[int, str]:
@@ -33,7 +33,7 @@ def test_it_prints_its_address_and_ends_cleanly(project: pathlib.Path, stop: int
     try:
         found = re.match(r"(http://127\.0\.0\.1:\d+/\?key=\S+)  ", process.stdout.readline())
         assert found is not None
-        answer = httpx.get(found[1], follow_redirects=True)
+        answer = patient.get(found[1], follow_redirects=True)
         assert "<h1>Runs</h1>" in answer.text
     finally:
         process.send_signal(stop)

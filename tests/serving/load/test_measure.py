@@ -49,11 +49,11 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(server: Server) -> AsyncIterator[RestSender]:
+async def running(server: Server, timeout: float = 60) -> AsyncIterator[RestSender]:
     """The server, and a sender to it."""
     started = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     port = started.sockets[0].getsockname()[1]
-    sender = RestSender("127.0.0.1", port, "/v1/models/m:predict", [b"[1]", b"[2]"], timeout=2)
+    sender = RestSender("127.0.0.1", port, "/v1/models/m:predict", [b"[1]", b"[2]"], timeout)
     try:
         yield sender
     finally:
@@ -69,7 +69,7 @@ def test_requests_leave_at_their_rate_and_take_turns_in_bodies() -> None:
 
     result, server = asyncio.run(main())
     assert (result.sent, result.failed, len(result.latencies)) == (300, 0, 300)
-    assert 0.7 < result.seconds < 5
+    assert result.seconds > 0.7
     assert {server.bodies.count(b"[1]"), server.bodies.count(b"[2]")} == {150}
     assert 0 < result.percentile_ms(50) <= result.percentile_ms(99)
 
@@ -77,7 +77,7 @@ def test_requests_leave_at_their_rate_and_take_turns_in_bodies() -> None:
 def test_a_stall_is_charged_for_all_whom_it_holds_up() -> None:
     """Half of a second is silence: half of the requests wait, each from when it was due.
 
-    A busy machine stalls by itself, so that the bounds are wide.
+    A machine that stalls by itself only adds to that.
     """
 
     async def main() -> tuple[measure.Result, measure.Result]:
@@ -89,11 +89,12 @@ def test_a_stall_is_charged_for_all_whom_it_holds_up() -> None:
             return open_loop, await measure.over_connections(sender, 1, seconds=1)
 
     open_loop, closed_loop = asyncio.run(main())
-    waited, hidden = ((loop.latencies > 0.05).mean() for loop in (open_loop, closed_loop))
+    # 100 requests that wait for a quarter of a second on average.
+    assert open_loop.latencies.sum() > 20
     assert open_loop.percentile_ms(75) > 100
-    assert 0.2 < waited < 0.9
-    # One connection sends nothing while it waits, and so hides the stall.
-    assert 0 < hidden < waited / 4
+    # One connection sends nothing while it waits, and so hides the stall: one request has it.
+    assert closed_loop.latencies.max() > 0.45
+    assert closed_loop.latencies.sum() < closed_loop.seconds
 
 
 def test_connections_are_kept() -> None:
@@ -104,7 +105,7 @@ def test_connections_are_kept() -> None:
 
     result, server = asyncio.run(main())
     assert server.connections == 4
-    assert result.sent == len(result.latencies) > 50
+    assert result.sent == len(result.latencies) > 4
     assert result.rate == pytest.approx(len(result.latencies) / result.seconds)
 
 
@@ -131,18 +132,21 @@ def test_a_connection_that_breaks_off_and_silence_are_failures() -> None:
                 await sender(0)
             server.breaks_off = False
             await sender(0)
+        async with running(server, timeout=1) as sender:
             server.stall = 60
-            with pytest.raises(TimeoutError, match="no answer within 2 s"):
+            with pytest.raises(TimeoutError, match="no answer within 1 s"):
                 await sender(0)
 
     asyncio.run(main())
 
 
 def test_a_server_fallen_behind_for_good_is_not_sent_more() -> None:
-    async def never(number: int) -> None:
-        await asyncio.sleep(0.3)
+    async def late(number: int) -> None:
+        # Turns of the loop, not time: all are due before it takes two.
+        for _ in range(100):
+            await asyncio.sleep(0)
 
-    result = asyncio.run(measure.at_rate(never, rate=1_000, seconds=0.1, most_waiting=10))
+    result = asyncio.run(measure.at_rate(late, rate=1e9, seconds=1e-7, most_waiting=10))
     assert result.failures == {"Overrun": 90}
 
 

@@ -1,19 +1,25 @@
 """The verb ``predict``, against the embedded server."""
 
+import os
 import shutil
+import subprocess
+import sys
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from pipeline.predict import command
+from tests import patient
+from tests.serving.online.conftest import ROOT
 
 pytestmark = pytest.mark.tfx
 
 
 def call(plant, *words, code=0):
-    result = CliRunner().invoke(command, [*words], obj=str(plant.settings_file))
+    patience = ["--timeout", "60"]
+    result = CliRunner().invoke(command, [*patience, *words], obj=str(plant.settings_file))
     assert result.exit_code == code, result.output
     return result.output
 
@@ -29,9 +35,7 @@ def in_the_plants_folder(plant, monkeypatch):
 
 
 def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
-    printed = call(
-        plant, "--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url, "--timeout", "60"
-    )
+    printed = call(plant, "--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url)
     assert "machine_id 3 at 2025-01-22T07:30:00Z" in printed
     assert "probabilities 0." in printed
     assert "by version 7 of plant-failures" in printed
@@ -47,10 +51,37 @@ def test_one_prediction_tells_its_version_and_what_it_was_made_of(plant, url):
 def test_the_request_for_curl_is_answered_alike(plant, url):
     words = ["--entity", "3", "--at", "2025-01-22T07:30:00Z", "--server", url]
     body = call(plant, *words, "--body")
-    answer = httpx.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
+    answer = patient.post(f"{url}/v1/models/plant-failures:predict", content=body).json()
     outputs = answer["outputs"]
     probability = outputs["probabilities"][0] if isinstance(outputs, dict) else outputs[0]
     assert f"probabilities {probability:.6g}" in call(plant, *words)
+
+
+def test_a_model_that_the_server_lacks_is_told_from_one_that_it_loads(plant, url, tmp_path):
+    settings = yaml.safe_load(plant.settings_file.read_text())
+    settings["serving"]["model"] = "other"
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    words = ["--entity", "3", "--server", url]
+    told = CliRunner().invoke(command, words, obj=str(file))
+    assert told.exit_code == 1
+    assert "NOT_FOUND: the server has no model other, nor is it loading one" in told.output
+
+
+def test_in_a_process_of_its_own_it_does_without_pandas(plant, url):
+    words = ["pipeline", "--settings", str(plant.settings_file), "predict", "--entity", "3"]
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *words, "--server", url],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "probabilities 0." in run.stdout
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "pyarrow" in imported
+    assert not imported & {"pandas.core", "tensorflow"}
 
 
 def test_without_a_time_the_settings_say_which(plant, url):

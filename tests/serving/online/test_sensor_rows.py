@@ -8,7 +8,7 @@ import pytest
 
 from components.ingest.durations import MICROSECONDS, parse_instant
 from components.ingest.sensor.features import sensor_windows
-from components.ingest.sources import SensorSource
+from components.ingest.sensor.source import SensorSource
 from serving.online.sensor_rows import SensorReader
 
 HOUR, DAY = MICROSECONDS["h"], MICROSECONDS["d"]

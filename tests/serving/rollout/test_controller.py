@@ -52,7 +52,7 @@ def clock(monkeypatch) -> Clock:
 
 
 def controller(releases, server, clock, plan=PLAN) -> Controller:
-    page = Page(f"{server}/monitoring/prometheus/metrics", EMBEDDED, "plant", timeout=2)
+    page = Page(f"{server}/monitoring/prometheus/metrics", EMBEDDED, "plant", timeout=60)
     return Controller(releases, page, plan, lambda n: not_loaded(server, "plant", n), clock)
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.releases.traffic import Traffic
 from serving.rollout.decision import Evidence, Trial, decide
 from serving.rollout.plan import Plan, Step, Thresholds
 from serving.rollout.tally import Tally
-from serving.rollout.traffic import Traffic
 
 PLAN = Plan(
     steps=tuple(Step(p, min_seconds=60, min_requests=100) for p in (1, 10, 50)),

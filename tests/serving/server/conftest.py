@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import pathlib
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -15,15 +16,15 @@ MODEL = "half"
 
 @pytest.fixture(scope="session")
 def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path]:
-    """Saves ``y = x / 2 + addend`` as a version; ``wait`` makes each call slow."""
+    """Saves ``y = x / 2 + addend`` as a version; if ``held``, calls end when ``gate`` is open."""
     import shutil
 
     import tensorflow as tf
 
-    made: dict[tuple[float, float], pathlib.Path] = {}
+    made: dict[tuple[float, bool], pathlib.Path] = {}
     alive = []
 
-    def build(addend: float, wait: float) -> pathlib.Path:
+    def build(addend: float, held: bool) -> pathlib.Path:
         class Model(tf.Module):
             def __init__(self):
                 super().__init__()
@@ -32,10 +33,9 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path
             @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
             def half(self, x):
                 tf.debugging.assert_less(x, 1e6, "too large")
-                if wait:
-                    y = tf.numpy_function(_slowly(wait), [x], tf.float32)
-                    y.set_shape([None])
-                    x = y
+                if held:
+                    x = tf.numpy_function(_held, [x], tf.float32)
+                    x.set_shape([None])
                 return {"y": x / 2 + self.addend, "double": x * 2}
 
             @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
@@ -62,8 +62,8 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path
         tf.saved_model.save(model, str(folder), signatures=signatures)
         return folder
 
-    def save(base: pathlib.Path, version: int, addend: float = 2.0, wait: float = 0.0):
-        key = (addend, wait)
+    def save(base: pathlib.Path, version: int, addend: float = 2.0, held: bool = False):
+        key = (addend, held)
         if key not in made:
             made[key] = build(*key)
         base.mkdir(parents=True, exist_ok=True)
@@ -74,17 +74,20 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path
     return save
 
 
-_SLOW = {}
+_GATE = threading.Event()
 
 
-def _slowly(wait):
-    import time
+def _held(x):
+    assert _GATE.wait(60)
+    return x
 
-    def slowly(x):
-        time.sleep(wait)
-        return x
 
-    return _SLOW.setdefault(wait, slowly)
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Closed: calls of a version that is held begin, and end when it is set."""
+    _GATE.clear()
+    yield _GATE
+    _GATE.set()
 
 
 def config(base: pathlib.Path, text: str = "", name: str = MODEL):
@@ -117,7 +120,7 @@ async def running(
         await core.stop()
 
 
-async def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
     """Waits for a condition."""
     deadline = asyncio.get_running_loop().time() + timeout
     while not condition():

@@ -33,7 +33,7 @@ class Served:
     def channel(self, *options: tuple[str, int]) -> grpc.Channel:
         return grpc.insecure_channel(f"127.0.0.1:{self.grpc}", options)
 
-    def end(self, timeout: float = 30) -> int:
+    def end(self, timeout: float = 60) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
@@ -127,4 +127,4 @@ def serving(
 
 
 def _available(served: Served, model: str) -> bool:
-    return "AVAILABLE" in httpx.get(f"{served.url}/v1/models/{model}", timeout=10).text
+    return "AVAILABLE" in httpx.get(f"{served.url}/v1/models/{model}", timeout=60).text

@@ -9,11 +9,12 @@ import socket
 import time
 
 import grpc
-import httpx
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.server.tensor_protos import to_array
+from tests import patient
+from tests.postgres import wait_until
 from tests.serving.server.served import MODEL, Served, save_model, serving
 
 M = f"/v1/models/{MODEL}"
@@ -30,8 +31,8 @@ def server(tmp_path_factory):
         f"--model-name={MODEL}",
         f"--model-base-path={folder}",
         f"--max-request-bytes={BIG}",
-        "--header-seconds=1",
-        "--body-seconds=1",
+        "--header-seconds=4",
+        "--body-seconds=4",
         "--max-connections=20",
     ]
     with serving(scratch, flags) as served:
@@ -41,7 +42,7 @@ def server(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def it_lives(server):
     yield
-    answer = httpx.post(f"{server.url}{M}:predict", json={"instances": [1]})
+    answer = patient.post(f"{server.url}{M}:predict", json={"instances": [1]})
     assert answer.json() == {"predictions": [2.5]}
 
 
@@ -87,14 +88,14 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("path", "body", "expected"), ANSWERS.values(), ids=ANSWERS)
 def test_answers(server, path, body, expected):
-    answer = httpx.post(server.url + path, json=body)
+    answer = patient.post(server.url + path, json=body)
     assert (answer.status_code, answer.json()) == (200, expected)
     assert answer.headers["content-type"] == "application/json"
 
 
 def test_not_a_number_and_infinity(server):
     body = b'{"instances": [NaN, Infinity, -Infinity, 1]}'
-    answer = httpx.post(f"{server.url}{M}:predict", content=body)
+    answer = patient.post(f"{server.url}{M}:predict", content=body)
     assert answer.content == b'{"predictions":[NaN,Infinity,-Infinity,2.5]}'
 
 
@@ -256,7 +257,7 @@ ERRORS = {
 @pytest.mark.parametrize(("method", "path", "body", "code", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors(server, method, path, body, code, message):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = httpx.request(method, server.url + path, content=content)
+    answer = patient.request(method, server.url + path, content=content)
     assert answer.status_code == code, answer.text
     assert list(answer.json()) == ["error"]
     assert message in answer.json()["error"]
@@ -272,7 +273,7 @@ def test_a_giant_body_in_chunks(server):
         for _ in range(40):
             yield b" " * (BIG // 16)
 
-    answer = httpx.post(f"{server.url}{M}:predict", content=chunks())
+    answer = patient.post(f"{server.url}{M}:predict", content=chunks())
     assert answer.status_code == 413
 
 
@@ -289,7 +290,7 @@ def test_a_slow_client_is_told_and_left(server, sent):
     answer = _talk(server, sent)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"did not arrive in time" in answer
-    assert 0.5 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 2
 
 
 def test_a_half_closed_connection_gets_its_answer(server):
@@ -315,21 +316,21 @@ def test_connections_too_many(server):
             stack.enter_context(socket.create_connection(("127.0.0.1", server.rest)))
             for _ in range(25)
         ]
-        clients[-1].settimeout(10)
+        clients[-1].settimeout(60)
         assert _all_of(clients[-1]).startswith(b"HTTP/1.1 503 ")
-    time.sleep(0.3)
+    wait_until(lambda: patient.get(f"{server.url}{M}").status_code == 200)
 
 
 def test_status_as_it_is_printed(server):
-    assert httpx.get(f"{server.url}{M}").text == (
+    assert patient.get(f"{server.url}{M}").text == (
         '{\n "model_version_status": [\n  {\n   "version": "1",\n   "state": "AVAILABLE",\n'
         '   "status": {\n    "error_code": "OK",\n    "error_message": ""\n   }\n  }\n ]\n}\n'
     )
-    assert httpx.get(f"{server.url}{M}/versions/1").json()["model_version_status"]
+    assert patient.get(f"{server.url}{M}/versions/1").json()["model_version_status"]
 
 
 def test_metadata(server):
-    metadata = httpx.get(f"{server.url}{M}/metadata").json()
+    metadata = patient.get(f"{server.url}{M}/metadata").json()
     assert metadata["model_spec"] == {"name": MODEL, "signature_name": "", "version": "1"}
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
     assert set(signatures) >= {"serving_default", "columns", "classify", "regress"}
@@ -340,8 +341,8 @@ def test_metadata(server):
 
 
 def test_metrics(server):
-    httpx.post(f"{server.url}{M}:predict", json={"instances": [1]})
-    text = httpx.get(f"{server.url}/monitoring/prometheus/metrics").text
+    patient.post(f"{server.url}{M}:predict", json={"instances": [1]})
+    text = patient.get(f"{server.url}/monitoring/prometheus/metrics").text
     count = f':tensorflow:serving:request_count{{model_name="{MODEL}",status="OK"}}'
     assert any(line.startswith(count) for line in text.splitlines())
     assert ":tensorflow:serving:request_latency_bucket" in text
@@ -353,8 +354,8 @@ def test_both_ways_in_answer_the_same(server):
     request.inputs["x"].CopyFrom(_floats([1, 2, 5]))
     with server.channel() as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        answer = stub.Predict(request, timeout=10)
-    rest = httpx.post(f"{server.url}{M}:predict", json={"inputs": [1, 2, 5]}).json()
+        answer = stub.Predict(request, timeout=60)
+    rest = patient.post(f"{server.url}{M}:predict", json={"inputs": [1, 2, 5]}).json()
     assert to_array("y", answer.outputs["y"]).tolist() == rest["outputs"]
 
 
@@ -363,7 +364,7 @@ def test_a_giant_message(server):
     request.model_spec.name = MODEL
     request.inputs["x"].CopyFrom(_floats([0.0] * BIG))
     with server.channel() as channel, pytest.raises(grpc.RpcError) as raised:
-        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=10)
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=60)
     assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -377,7 +378,7 @@ def _floats(values):
 
 def _talk(server: Served, sent: bytes, half_close: bool = False) -> bytes:
     with socket.create_connection(("127.0.0.1", server.rest)) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.sendall(sent)
         if half_close:
             client.shutdown(socket.SHUT_WR)

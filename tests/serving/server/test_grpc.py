@@ -1,7 +1,6 @@
 import time
 
 import grpc
-import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,6 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.server.tensor_protos import to_array, to_proto
+from tests import patient
 from tests.serving.server.served import MODEL, save_model, serving
 
 
@@ -70,7 +70,7 @@ COLUMNS = {"a": np.array([[1, 2]], np.int64), "b": np.array([b"\xff"], object)}
 
 
 def test_predict(predictions):
-    answer = predictions.Predict(request(), timeout=10)
+    answer = predictions.Predict(request(), timeout=60)
     assert to_array("y", answer.outputs["y"]).tolist() == [2.5, 3]
     assert list(answer.outputs["y"].float_val) == [2.5, 3]
     assert answer.model_spec.name == MODEL
@@ -83,16 +83,16 @@ def test_predict_from_content(predictions):
     made.inputs["x"].dtype = 1
     made.inputs["x"].tensor_shape.dim.add().size = 2
     made.inputs["x"].tensor_content = np.array([1, 2], np.float32).tobytes()
-    answer = predictions.Predict(made, timeout=10)
+    answer = predictions.Predict(made, timeout=60)
     assert list(answer.outputs["y"].float_val) == [2.5, 3]
 
 
 def test_output_filter(predictions):
-    answer = predictions.Predict(request(COLUMNS, signature="columns"), timeout=10)
+    answer = predictions.Predict(request(COLUMNS, signature="columns"), timeout=60)
     assert set(answer.outputs) == {"sum", "text", "raw_bytes"}
     assert list(answer.outputs["text"].string_val) == [b"<\xff>"]
     filtered = request(COLUMNS, signature="columns", outputs=["sum"])
-    assert set(predictions.Predict(filtered, timeout=10).outputs) == {"sum"}
+    assert set(predictions.Predict(filtered, timeout=60).outputs) == {"sum"}
 
 
 CODE = grpc.StatusCode
@@ -126,19 +126,19 @@ ERRORS = {
 @pytest.mark.parametrize(("sent", "code", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors(predictions, sent, code, message):
     with pytest.raises(grpc.RpcError) as raised:
-        predictions.Predict(sent, timeout=10)
+        predictions.Predict(sent, timeout=60)
     assert raised.value.code() == code, raised.value.details()
     assert message in raised.value.details()
     assert len(raised.value.details()) <= 1024 + len("...TRUNCATED")
-    assert predictions.Predict(request(), timeout=10).outputs
+    assert predictions.Predict(request(), timeout=60).outputs
 
 
 def test_a_failure_counts_for_the_version_that_failed(predictions, server):
     garbage = np.array([b"garbage"], object)
     with pytest.raises(grpc.RpcError) as caught:
-        predictions.Predict(request({"inputs": garbage}, signature="classify"), timeout=10)
+        predictions.Predict(request({"inputs": garbage}, signature="classify"), timeout=60)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    page = httpx.get(f"{server.url}/monitoring/prometheus/metrics").text
+    page = patient.get(f"{server.url}/monitoring/prometheus/metrics").text
     assert (
         'serving_request_seconds_count{api="GRPC",model_name="half",status="INVALID_ARGUMENT",'
         'version="1"}'
@@ -161,7 +161,7 @@ def test_classify_and_regress(predictions):
     classify = classification_pb2.ClassificationRequest()
     classify.model_spec.name, classify.model_spec.signature_name = MODEL, "classify"
     classify.input.example_list.examples.extend([example(0.75), example(0.5)])
-    answer = predictions.Classify(classify, timeout=10)
+    answer = predictions.Classify(classify, timeout=60)
     first = answer.result.classifications[0].classes
     assert [(entry.label, entry.score) for entry in first] == [("yes", 0.75), ("no", 0.25)]
     assert answer.model_spec.version.value == 1
@@ -170,7 +170,7 @@ def test_classify_and_regress(predictions):
     regress.model_spec.name, regress.model_spec.signature_name = MODEL, "regress"
     regress.input.example_list_with_context.context.CopyFrom(example(1.5))
     regress.input.example_list_with_context.examples.add()
-    answer = predictions.Regress(regress, timeout=10)
+    answer = predictions.Regress(regress, timeout=60)
     assert [entry.value for entry in answer.result.regressions] == [3]
 
 
@@ -178,7 +178,7 @@ def test_no_examples(predictions):
     sent = regression_pb2.RegressionRequest()
     sent.model_spec.name, sent.model_spec.signature_name = MODEL, "regress"
     with pytest.raises(grpc.RpcError) as raised:
-        predictions.Regress(sent, timeout=10)
+        predictions.Regress(sent, timeout=60)
     assert (raised.value.code(), raised.value.details()) == (
         CODE.INVALID_ARGUMENT,
         "Input is empty.",
@@ -187,7 +187,7 @@ def test_no_examples(predictions):
 
 def test_multi_inference_is_not_there(predictions):
     with pytest.raises(grpc.RpcError) as raised:
-        predictions.MultiInference(inference_pb2.MultiInferenceRequest(), timeout=10)
+        predictions.MultiInference(inference_pb2.MultiInferenceRequest(), timeout=60)
     assert raised.value.code() == CODE.UNIMPLEMENTED
 
 
@@ -197,10 +197,10 @@ def test_metadata(predictions):
     for field, message in (("", "at least one metadata_field"), ("x", "Metadata field x is not")):
         sent.metadata_field[:] = [field] if field else []
         with pytest.raises(grpc.RpcError) as raised:
-            predictions.GetModelMetadata(sent, timeout=10)
+            predictions.GetModelMetadata(sent, timeout=60)
         assert message in raised.value.details()
     sent.metadata_field[:] = ["signature_def"]
-    answer = predictions.GetModelMetadata(sent, timeout=10)
+    answer = predictions.GetModelMetadata(sent, timeout=60)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
     assert "x" in signatures.signature_def["serving_default"].inputs
@@ -210,20 +210,20 @@ def test_metadata(predictions):
 def test_status_and_health(models, channel):
     sent = get_model_status_pb2.GetModelStatusRequest()
     sent.model_spec.name = MODEL
-    (state,) = models.GetModelStatus(sent, timeout=10).model_version_status
+    (state,) = models.GetModelStatus(sent, timeout=60).model_version_status
     assert (state.version, state.state) == (1, 30)
     sent.model_spec.name = "nil"
     with pytest.raises(grpc.RpcError) as raised:
-        models.GetModelStatus(sent, timeout=10)
+        models.GetModelStatus(sent, timeout=60)
     assert raised.value.code() == CODE.NOT_FOUND
     for service in ("", "tensorflow.serving.PredictionService"):
         asked = health_pb2.HealthCheckRequest(service=service)
-        assert health_pb2_grpc.HealthStub(channel).Check(asked, timeout=10).status == 1
+        assert health_pb2_grpc.HealthStub(channel).Check(asked, timeout=60).status == 1
 
 
 def test_a_reload_replaces_the_list(models, predictions, folder, tmp_path):
     with pytest.raises(grpc.RpcError) as raised:
-        models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=10)
+        models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=60)
     assert "Only ModelConfigList is currently supported" in raised.value.details()
 
     other = tmp_path / "other"
@@ -243,7 +243,7 @@ def _in_time(predictions, sent):
     deadline = time.monotonic() + 60
     while True:
         try:
-            return list(predictions.Predict(sent, timeout=10).outputs["y"].float_val)
+            return list(predictions.Predict(sent, timeout=60).outputs["y"].float_val)
         except grpc.RpcError:
             if time.monotonic() > deadline:
                 raise

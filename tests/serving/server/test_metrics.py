@@ -3,7 +3,7 @@ import asyncio
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.rollout.traffic import Traffic
+from serving.releases.traffic import Traffic
 from serving.server.core import Target
 from serving.server.metrics import Metrics
 from tests.serving.server.conftest import MODEL, running, until

@@ -5,7 +5,6 @@ import threading
 import time
 import urllib.parse
 
-import httpx
 import numpy as np
 import prometheus_client
 import pytest
@@ -20,10 +19,10 @@ from tensorflow_serving.apis import (
 
 from components.ingest.tfrecord import read_records
 from serving.server import sampling
-from serving.server.access_log import Entry
-from serving.server.prediction_logs import Exchange
+from serving.server.exchange import Entry, Exchange
 from serving.server.sampling import SUFFIX, Sampler, Sampling, sweep
 from serving.server.tensor_protos import to_array, to_proto
+from tests import patient
 from tests.serving.server.served import MODEL, save_model, serving
 
 TOLD = {"x-request-id": "r1", "x-observation": "machine_id=17&observed_at=2025-04-17T06:00:00Z"}
@@ -88,11 +87,11 @@ def test_every_kind_of_request_is_kept_without_what_is_dropped(tmp_path) -> None
             ask(message, metadata=headers)
         url = f"{served.url}/v1/models/{MODEL}"
         body = {"signature_name": "regress", "examples": [{"x": 0.5, "email": "me@home"}]}
-        assert httpx.post(f"{url}:regress", json=body, headers=TOLD).status_code == 200
+        assert patient.post(f"{url}:regress", json=body, headers=TOLD).status_code == 200
         body = {"instances": [3.0, 4.0]}
-        assert httpx.post(f"{url}/versions/1:predict", json=body, headers=TOLD).status_code == 200
-        assert httpx.post(f"{url}:predict", json={"instances": ["no"]}).status_code == 400
-        metrics = httpx.get(f"{served.url}/monitoring/prometheus/metrics").text
+        assert patient.post(f"{url}/versions/1:predict", json=body, headers=TOLD).status_code == 200
+        assert patient.post(f"{url}:predict", json={"instances": ["no"]}).status_code == 400
+        metrics = patient.get(f"{served.url}/monitoring/prometheus/metrics").text
         assert "# TYPE serving_sampled_requests_total counter" in metrics
         assert served.end() == 0  # what is queued is written
     assert (kept.stat().st_mode & 0o777) == 0o700

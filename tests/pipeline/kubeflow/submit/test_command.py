@@ -44,8 +44,8 @@ def test_a_run_to_its_end(server, submit):
     run = only(server.store.runs)
     assert f"Kubeflow Pipelines 2.16.0 at {server.url} version plant-failures-" in text
     assert f"run {run['run_id']} {server.url}/#/runs/details/{run['run_id']}" in text
-    assert re.search(r"done SqlExampleGen-customers \d\.\d s done ", text)
-    assert re.search(r"done VersionPusher \d\.\d s The run succeeded\.$", text)
+    assert re.search(r"done SqlExampleGen-customers \d+\.\d s done ", text)
+    assert re.search(r"done VersionPusher \d+\.\d s The run succeeded\.$", text)
     assert run["runtime_config"]["parameters"] == {
         "as_of": "2025-05-01T00:00:00Z",
         "epochs": 3,
@@ -206,11 +206,10 @@ def test_settings_that_cannot_be_submitted(server, submit, tmp_path):
     assert result.exit_code == 1 and "the settings have no kubeflow block" in result.output
 
 
-def test_a_wrong_host_is_told_before_tfx_is_imported(submit):
-    began = time.monotonic()
+def test_a_wrong_host_is_told_before_tfx_is_imported(submit, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tfx", None)
     code, text = submit(host="http://nowhere.invalid")
     assert code == 1 and "there is no host of that name" in text
-    assert time.monotonic() - began < 10
 
 
 def test_help_imports_neither_kfp_nor_tfx():

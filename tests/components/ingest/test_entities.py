@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.ingest.entities import encode_entities
 from components.point_in_time_join.asof import as_of
-from components.point_in_time_join.entities import encode_entities
 
 KINDS = {
     "close": (pa.int64(), st.integers(-3, 3)),
