@@ -57,7 +57,7 @@ if __name__ == "__main__":
     from types import ModuleType
     sys.modules["pipeline.local.stages"] = ModuleType("stages")
     sys.modules["pipeline.local.stages"].run = stages
-    os._exit(child.main(sys.argv[1], sys.argv[2]))
+    os._exit(child.main(sys.argv[1], sys.argv[2], str(os.getppid())))
 """
 
 
