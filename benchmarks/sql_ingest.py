@@ -252,7 +252,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"{results['machine']['cores']} cores, {results['machine']['platform']}, "
         f"Python {results['machine']['python']}. Times are the executor's, without imports; CPU "
-        "time is that of its workers, too.",
+        "time is that of its processes, too; peak memory that of the largest one (SQLite's reader, "
+        "a second one, takes 95 MB).",
     ]
     return "\n".join(lines) + "\n"
 

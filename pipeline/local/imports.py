@@ -1,4 +1,4 @@
-"""Importing TFX in a third of the time."""
+"""Importing TFX in less than half the time."""
 
 import contextlib
 import gc

@@ -57,7 +57,7 @@ if __name__ == "__main__":
     from types import ModuleType
     sys.modules["pipeline.local.stages"] = ModuleType("stages")
     sys.modules["pipeline.local.stages"].run = stages
-    os._exit(child.main(*sys.argv[1:]))
+    os._exit(child.main(sys.argv[1], sys.argv[2], str(os.getppid())))
 """
 
 
@@ -74,7 +74,7 @@ def run(tmp_path: pathlib.Path, fault: str) -> tuple[int, list[dict[str, str]]]:
     (tmp_path / "plan.json").write_text(json.dumps({"run_id": "r1"}))
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(tmp_path), str(writing), str(os.getpid())],
+        [sys.executable, "-c", RUN, str(tmp_path), str(writing)],
         cwd=ROOT,
         env=os.environ | {"FOLDER": str(tmp_path / "workers"), "FAULT": fault},
         pass_fds=[writing],
