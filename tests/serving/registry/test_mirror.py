@@ -118,6 +118,8 @@ def eventually(true: Callable[[], bool], seconds: float = 300) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch) -> None:
     """A machine that stalls is not what these tests ask about."""
+    ask = background.ask
+    monkeypatch.setattr(background, "ask", lambda *words, seconds: ask(*words, seconds=600))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 
