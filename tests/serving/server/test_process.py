@@ -108,7 +108,7 @@ def test_it_ends_well(flags, tmp_path, number):
         begin = time.monotonic()
         served.process.send_signal(number)
         assert served.process.wait(60) == 0
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 30
         idle.close()
     assert "Traceback" not in (tmp_path / "server.log").read_text()
 
