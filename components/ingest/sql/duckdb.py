@@ -4,7 +4,7 @@ An interval's month counts 30 days, as in DuckDB's own Python values.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,38 @@ def kinds(cursor: Any) -> list[tuple[str | None, str]]:
 
 def batches(
     connection: sa.Connection, statement: sa.sql.ClauseElement, rows: int
-) -> Iterator[list[pa.Array]]:
+) -> Generator[list[pa.Array], None, None]:
     """The rows of a statement, by column.
 
     Args:
       connection: where to run it.
       statement: a query.
       rows: how many of them a batch holds at most.
+
+    Raises:
+      duckdb.Error: if one of the rows cannot be made.
     """
+    import duckdb
+
+    read = _read(connection, statement, rows)
+    told = None
+    try:
+        for batch in read:
+            for begin in range(0, batch.num_rows, rows):
+                yield [_plain(column) for column in batch.slice(begin, rows).columns]
+    except (OSError, pa.ArrowException) as error:
+        told = str(error)
+    finally:
+        # DuckDB would wait for ever to open a file of which somebody, were it an exception's
+        # traceback, still holds a result (https://github.com/duckdb/duckdb/issues/25965).
+        del read
+    if told is not None:
+        raise duckdb.Error(told)
+
+
+def _read(
+    connection: sa.Connection, statement: sa.sql.ClauseElement, rows: int
+) -> pa.RecordBatchReader:
     import duckdb
 
     text, parameters = compiled(connection, statement)
@@ -58,9 +82,7 @@ def batches(
         result = driver.execute(text, parameters)
     # The older name is deprecated in DuckDB 1.5, the newer one absent before.
     reader = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
-    for batch in reader(rows):
-        for begin in range(0, batch.num_rows, rows):
-            yield [_plain(column) for column in batch.slice(begin, rows).columns]
+    return reader(rows)
 
 
 def _kind(name: str) -> str | None:

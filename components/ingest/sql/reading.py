@@ -7,8 +7,9 @@ What a column's type becomes stands in ``sql/columns.py``, how parameters are bo
 ``sql/bind.py``.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -144,14 +145,18 @@ def _batches(
 
 
 def _arrow_batches(
-    name: str, source: SqlSource, columns: Sequence[Column], arrays: Iterator[list[pa.Array]]
+    name: str,
+    source: SqlSource,
+    columns: Sequence[Column],
+    arrays: Generator[list[pa.Array], None, None],
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that come as Arrow arrays by column."""
+    """The rows that come as Arrow arrays by column; whoever breaks off ends what they come from."""
     done = 0
-    for some in arrays:
-        batch = columns_to_batch(name, source, columns, some, done + 1)
-        yield batch
-        done += batch.num_rows
+    with contextlib.closing(arrays):
+        for some in arrays:
+            batch = columns_to_batch(name, source, columns, some, done + 1)
+            yield batch
+            done += batch.num_rows
 
 
 def _by_process(

@@ -12,7 +12,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def storage_classes(
 
 def batches(
     uri: str, text: str, parameters: tuple[Any, ...], storage: tuple[str, ...], rows: int
-) -> Iterator[list[pa.Array]]:
+) -> Generator[list[pa.Array], None, None]:
     """The rows of a statement, by column.
 
     Args:

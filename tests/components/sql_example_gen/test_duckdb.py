@@ -175,3 +175,24 @@ def test_parts_are_streamed(duck, make_source):
     assert rows == 3_000_000
     # The other way takes 90 MB in DuckDB 2 and 400 in DuckDB 1, this one none.
     assert kilobytes < 40_000
+
+
+def test_a_read_that_broke_off_hinders_no_other(duck, make_source):
+    """DuckDB opens no file of which somebody still holds a result."""
+    url = duck(
+        "CREATE TABLE readings AS "
+        "SELECT 1 AS id, TIMESTAMP '2025-04-17' AS moment, i, i::TEXT AS t FROM range(50000) r(i)"
+    )
+    how = {"url": url, "entity": "id", "time": "moment", "batch_rows": 1000}
+    source = make_source(query="SELECT * FROM readings", **how)
+    settled = sql.plan("readings", source, ALL_TIME)
+    job = (settled.columns, settled.partitions[0])
+    held = sql.read_partition("readings", source, ALL_TIME, *job)
+    next(held)
+    held.close()
+    value = "CASE WHEN i < 40000 THEN i ELSE (t || 'x')::INT END"
+    wrong = make_source(query=f"SELECT id, moment, {value} AS i, t FROM readings", **how)
+    with pytest.raises(DataError, match=r"readings: database duckdb:.*40000x"):
+        list(sql.read_partition("readings", wrong, ALL_TIME, *job))
+    batches = sql.read_partition("readings", source, ALL_TIME, *job)
+    assert sum(batch.num_rows for batch in batches) == 50_000
