@@ -175,19 +175,23 @@ def _cpu_seconds() -> float:
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
-def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> dict[str, Any]:
+def compare(
+    sizes: list[int], slow_rows: int, memory_rows: list[int], rounds: int
+) -> dict[str, Any]:
     """All measurements."""
     with tempfile.TemporaryDirectory() as root:
-        folders = {size: Path(root, str(size)) for size in {rows, slow_rows, *memory_rows}}
+        folders = {size: Path(root, str(size)) for size in {*sizes, slow_rows, *memory_rows}}
         for size, folder in folders.items():
             folder.mkdir()
             make_sqlite(folder / "plant.sqlite", size)
-        for size in {rows, slow_rows}:
+        for size in {*sizes, slow_rows}:
             make_csv(folders[size] / "plant.csv", size)
-        make_duckdb(folders[rows] / "plant.duckdb", folders[rows] / "plant.csv")
-        make_records(folders[rows])
+        for size in sizes:
+            make_duckdb(folders[size] / "plant.duckdb", folders[size] / "plant.csv")
+            make_records(folders[size])
         fast = [
-            measure(what, folders[rows], rows, workers)
+            measure(what, folders[size], size, workers)
+            for size in sizes
             for _ in range(rounds)
             for what, workers in _FAST
         ]
@@ -201,10 +205,12 @@ def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> d
         "share_of_floor": [
             {
                 "what": what,
+                "rows": size,
                 "workers": workers,
                 "floor": floor,
-                **_times(_median(fast, floor), _median(fast, what, workers)),
+                **_times(_median(fast, size, floor), _median(fast, size, what, workers)),
             }
+            for size in sizes
             for (what, workers), floor in _FLOOR_OF
         ],
         "memory": memory,
@@ -212,8 +218,9 @@ def compare(rows: int, slow_rows: int, memory_rows: list[int], rounds: int) -> d
     }
 
 
-def _median(runs: list[dict[str, Any]], what: str, workers: int = 1) -> dict[str, float]:
-    of = [run for run in runs if (run["what"], run["workers"]) == (what, workers)]
+def _median(runs: list[dict[str, Any]], rows: int, what: str, workers: int = 1) -> dict[str, float]:
+    wanted = (rows, what, workers)
+    of = [run for run in runs if (run["rows"], run["what"], run["workers"]) == wanted]
     return {key: float(np.median([run[key] for run in of])) for key in _TIMES}
 
 
@@ -240,9 +247,9 @@ def as_markdown(results: dict[str, Any]) -> str:
         for what, times in results["times_faster"].items()
     ]
     lines += [
-        f"- {_NAMES[share['what']]}, with {share['workers']} worker(s) reaches "
-        f"{share['seconds']:.0%} of the speed of {_NAMES[share['floor']]} (by CPU time "
-        f"{share['cpu_seconds']:.0%})."
+        f"- {_NAMES[share['what']]}, {share['rows']:,} rows, with {share['workers']} worker(s) "
+        f"reaches {share['seconds']:.0%} of the speed of {_NAMES[share['floor']]} "
+        f"(by CPU time {share['cpu_seconds']:.0%})."
         for share in results["share_of_floor"]
     ]
     first, last = results["memory"][0], results["memory"][-1]
@@ -261,7 +268,11 @@ def as_markdown(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="rows to compare with the floor on"
+        "--rows",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 5_000_000],
+        help="rows to compare with the floor on",
     )
     parser.add_argument(
         "--memory-rows", type=int, nargs="+", default=[1_000_000, 5_000_000], help="rows for memory"
