@@ -10,6 +10,8 @@ FROZEN = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=(
 # Strict, since `epochs: true` and `epochs: '10'` are slips, not numbers.
 Count = Annotated[int, pydantic.Field(strict=True, ge=1)]
 Switch = Annotated[bool, pydantic.Field(strict=True)]
+Number = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
 Text = Annotated[str, pydantic.Field(min_length=1)]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from components.ingest.fields import FROZEN, Count, Switch, Text
+from components.ingest.fields import FROZEN, Count, Number, Positive, Switch, Text
 
 Parameter = Literal[
     "learning_rate", "batch_size", "hidden_layers", "dropout", "epochs", "class_weights"
@@ -12,11 +12,7 @@ Parameter = Literal[
 WHOLE = ("batch_size", "epochs")
 """Parameters that are whole numbers."""
 
-_Bound = (
-    Annotated[int, pydantic.Field(strict=True)]
-    | Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
-)
-_Seconds = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
+_Bound = Annotated[int, pydantic.Field(strict=True)] | Number
 
 
 class Range(pydantic.BaseModel):
@@ -66,8 +62,8 @@ class Tuning(pydantic.BaseModel):
 
     trials: Annotated[int, pydantic.Field(strict=True, ge=1, le=1000)] = 20
     parallel: Annotated[int, pydantic.Field(strict=True, ge=1, le=64)] = 4
-    seconds: _Seconds = 3600.0
-    trial_seconds: _Seconds = 900.0
+    seconds: Positive = 3600.0
+    trial_seconds: Positive = 900.0
     validation: Annotated[float, pydantic.Field(strict=True, gt=0, lt=1)] = 0.2
     max_examples: Count = 200_000
     prune: Switch = True

@@ -8,14 +8,13 @@ import pydantic
 from components.ingest.fields import FROZEN as FROZEN
 from components.ingest.fields import Count as Count
 from components.ingest.fields import EnvName as EnvName
+from components.ingest.fields import Number as Number
+from components.ingest.fields import Positive as Positive
 from components.ingest.fields import Switch as Switch
 from components.ingest.fields import Text as Text
 from components.ingest.fields import matching as matching
 
 Workers = Annotated[int, pydantic.Field(strict=True, ge=1, le=256)]
-Number = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[float, pydantic.Field(strict=True, allow_inf_nan=False, gt=0)]
-
 
 ProjectName = Annotated[
     str,
