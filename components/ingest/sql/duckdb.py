@@ -52,19 +52,16 @@ def batches(
     import duckdb
 
     read = _read(connection, statement, rows)
-    told = None
     try:
         for batch in read:
             for begin in range(0, batch.num_rows, rows):
                 yield [_plain(column) for column in batch.slice(begin, rows).columns]
     except (OSError, pa.ArrowException) as error:
-        told = str(error)
+        raise duckdb.Error(str(error)) from None
     finally:
         # DuckDB would wait for ever to open a file of which somebody, were it an exception's
         # traceback, still holds a result (https://github.com/duckdb/duckdb/issues/25965).
         del read
-    if told is not None:
-        raise duckdb.Error(told)
 
 
 def _read(
