@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 BENCHMARKS = {
-    "sql_ingest": ["--rows=50000", "--slow-rows=5000", "--memory-rows=50000", "--rounds=1"],
+    "sql_ingest": ["--rows=50000", "--slow-rows=5000", "--rounds=1"],
     "incremental": ["--rows", "50000"],
     "sensor_windows": ["--readings", "300000", "--rounds", "1"],
     "collect": ["--messages", "5000", "--rounds", "1"],

@@ -6,8 +6,8 @@ and CPU time of the process and its children, which tells more on a machine that
 rivals are stands in ``sql_rivals.py``. The slow ones get fewer rows, and SqlExampleGen as few
 beside them.
 
-Run ``python -m benchmarks.sql_ingest``; ``--rows 100000 --slow-rows 20000 --memory-rows 100000
-500000`` for a quick look. Results go to ``benchmarks/results/sql_ingest.json`` and ``.md``.
+Run ``python -m benchmarks.sql_ingest``; ``--rows 100000 500000 --slow-rows 20000`` for a quick
+look. Results go to ``benchmarks/results/sql_ingest.json`` and ``.md``.
 """
 
 import argparse
@@ -175,17 +175,14 @@ def _cpu_seconds() -> float:
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
-def compare(
-    sizes: list[int], slow_rows: int, memory_rows: list[int], rounds: int
-) -> dict[str, Any]:
+def compare(sizes: list[int], slow_rows: int, rounds: int) -> dict[str, Any]:
     """All measurements."""
     with tempfile.TemporaryDirectory() as root:
-        folders = {size: Path(root, str(size)) for size in {*sizes, slow_rows, *memory_rows}}
+        folders = {size: Path(root, str(size)) for size in {*sizes, slow_rows}}
         for size, folder in folders.items():
             folder.mkdir()
             make_sqlite(folder / "plant.sqlite", size)
-        for size in {*sizes, slow_rows}:
-            make_csv(folders[size] / "plant.csv", size)
+            make_csv(folder / "plant.csv", size)
         for size in sizes:
             make_duckdb(folders[size] / "plant.duckdb", folders[size] / "plant.csv")
             make_records(folders[size])
@@ -196,7 +193,6 @@ def compare(
             for what, workers in _FAST
         ]
         slow = [measure(what, folders[slow_rows], slow_rows) for what in ("sqlite", *RIVALS)]
-        memory = [measure("sqlite", folders[size], size) for size in memory_rows]
     return {
         "machine": report.machine(),
         "slow": slow,
@@ -213,8 +209,7 @@ def compare(
             for size in sizes
             for (what, workers), floor in _FLOOR_OF
         ],
-        "memory": memory,
-        "memory_growth": round(memory[-1]["peak_mb"] / memory[0]["peak_mb"], 3),
+        "memory_growth": round(_peak(fast, sizes[-1]) / _peak(fast, sizes[0]), 3),
     }
 
 
@@ -222,6 +217,12 @@ def _median(runs: list[dict[str, Any]], rows: int, what: str, workers: int = 1) 
     wanted = (rows, what, workers)
     of = [run for run in runs if (run["rows"], run["what"], run["workers"]) == wanted]
     return {key: float(np.median([run[key] for run in of])) for key in _TIMES}
+
+
+def _peak(runs: list[dict[str, Any]], rows: int) -> int:
+    """SqlExampleGen's peak memory, MB."""
+    wanted = (rows, *_FAST[0])
+    return max(r["peak_mb"] for r in runs if (r["rows"], r["what"], r["workers"]) == wanted)
 
 
 def _times(these: dict[str, Any], those: dict[str, Any]) -> dict[str, float]:
@@ -238,7 +239,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [
         f"| {_NAMES[r['what']]} | {r['rows']:,} | {r['workers']} | {r['seconds']} "
         f"| {r['cpu_seconds']} | {r['rows_per_second']:,} | {r['peak_mb']} | {r['imported_mb']} |"
-        for r in [*results["slow"], *results["fast"], *results["memory"]]
+        for r in [*results["slow"], *results["fast"]]
     ]
     lines.append("")
     lines += [
@@ -252,7 +253,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"(by CPU time {share['cpu_seconds']:.0%})."
         for share in results["share_of_floor"]
     ]
-    first, last = results["memory"][0], results["memory"][-1]
+    first, last = results["fast"][0], results["fast"][-1]
     lines += [
         f"- Its peak memory at {last['rows']:,} rows is {results['memory_growth']} times that at "
         f"{first['rows']:,}.",
@@ -274,9 +275,6 @@ def main() -> None:
         default=[1_000_000, 5_000_000],
         help="rows to compare with the floor on",
     )
-    parser.add_argument(
-        "--memory-rows", type=int, nargs="+", default=[1_000_000, 5_000_000], help="rows for memory"
-    )
     parser.add_argument("--slow-rows", type=int, default=200_000, help="rows for slow rivals")
     parser.add_argument("--rounds", type=int, default=3, help="turns of the fast ones")
     parser.add_argument("--output", type=Path, default=report.RESULTS, help="where they go")
@@ -286,7 +284,7 @@ def main() -> None:
         what, data, output, workers = options.measure
         measure_here(what, Path(data), output, int(workers))
         return
-    results = compare(options.rows, options.slow_rows, options.memory_rows, options.rounds)
+    results = compare(options.rows, options.slow_rows, options.rounds)
     report.write(options.output, "sql_ingest", results, as_markdown(results))
 
 
