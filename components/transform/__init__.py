@@ -1,1 +1,1 @@
-"""Transforms in batches of one size, so that the same rows make the same model."""
+"""Transforms in batches that do not hang on time, so that the same rows make the same model."""

@@ -1,4 +1,4 @@
-"""Transform: TFX's, in batches of one size."""
+"""Transform: TFX's, in batches that do not hang on time."""
 
 from tfx.components.transform import component
 from tfx.dsl.components.base import executor_spec
