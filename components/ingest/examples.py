@@ -73,7 +73,7 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
 class ShardWriter(RecordWriter):
     """Writes one file of tf.Examples; a context manager.
 
-    It is a WholeFile; one without rows is valid too.
+    It appears whole or not at all; one without rows is valid too.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.

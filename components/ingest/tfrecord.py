@@ -24,7 +24,7 @@ from isal import igzip, isal_zlib
 from components.ingest.byte_strings import RECORD, by_length, byte_strings, join, offsets_of
 from components.ingest.paths import open_file
 from components.ingest.room import writing
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 
 _COMPRESSION_LEVEL = 1
 _READ_CHUNK = 1 << 20
@@ -35,7 +35,7 @@ _HEAD = struct.Struct("<QI")
 class RecordWriter:
     """Writes one TFRecord file; a context manager.
 
-    It is a WholeFile; one without records is valid too.
+    It appears whole or not at all; one without records is valid too.
 
     Attributes:
       path: where the file will stand; gzip compressed if the name ends in ``.gz``.
@@ -47,7 +47,7 @@ class RecordWriter:
         self.rows = 0
         packed = self.path.endswith(".gz")
         self._gzip = isal_zlib.compressobj(_COMPRESSION_LEVEL, wbits=31) if packed else None
-        self._whole = WholeFile(self.path)
+        self._whole = whole_file(self.path)
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> typing_extensions.Self:

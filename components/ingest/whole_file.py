@@ -5,48 +5,36 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from components.ingest.paths import is_remote, make_folder, open_file, remove, rename
 from components.ingest.room import open_to_write, writing
 
 
-class WholeFile:
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[IO[bytes]]:
     """A file that is written beside its place and takes its name on a clean exit.
 
-    A context manager. After an error nothing is left; where the system refuses, it is an
-    UnwritableError that tells the file.
+    After an error nothing is left; where the system refuses, it is an UnwritableError that tells
+    the file.
 
-    Attributes:
+    Args:
       path: local, or with a scheme such as ``gs://`` whatever TFX's file systems open.
     """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._open = self._written()
-
-    def __enter__(self) -> IO[bytes]:
-        return self._open.__enter__()
-
-    def __exit__(self, *raised: Any) -> None:
-        self._open.__exit__(*raised)
-
-    @contextlib.contextmanager
-    def _written(self) -> Iterator[IO[bytes]]:
-        folder, slash, name = self.path.rpartition("/")
-        own = f"{folder}{slash}.{name}.{uuid.uuid4().hex}"
-        with writing(self.path):
-            make_folder(folder or ".")
-        try:
-            with open_to_write(own, self.path) as file:
-                yield file
-            rename(own, self.path)
-        finally:
-            remove(own)
+    folder, slash, name = path.rpartition("/")
+    own = f"{folder}{slash}.{name}.{uuid.uuid4().hex}"
+    with writing(path):
+        make_folder(folder or ".")
+    try:
+        with open_to_write(own, path) as file:
+            yield file
+        rename(own, path)
+    finally:
+        remove(own)
 
 
 def join(sources: list[str], target: str) -> None:
-    """Puts files one behind the other into a WholeFile; a single local file becomes a link to it.
+    """Puts files one behind the other into a whole file; a single local one becomes a link to it.
 
     Files of gzipped records may follow each other in one file.
     """
@@ -56,7 +44,7 @@ def join(sources: list[str], target: str) -> None:
             return
         except OSError:
             pass  # On another file system, or on one without links.
-    with WholeFile(target) as whole:
+    with whole_file(target) as whole:
         for path in sources:
             with open_file(path, "rb") as piece:
                 shutil.copyfileobj(piece, whole, 1 << 20)

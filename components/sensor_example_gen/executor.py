@@ -19,7 +19,7 @@ from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
 from components.ingest.sensor.windows import window_splits
 from components.ingest.split import read_window
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 from components.sensor_example_gen.stages import CleanPortion, WindowBucket, read_outcome
 
 REPORT = "report.json"
@@ -78,7 +78,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             if outcome.endswith(".outcome"):
                 tally.add(read_outcome(f"{work}/{outcome}"))
         fileio.rmtree(work)
-        with WholeFile(f"{report}/{REPORT}") as file:
+        with whole_file(f"{report}/{REPORT}") as file:
             content = quality_report(tally, job.files, job.clocks, job.seen.lacking)
             if store is not None:
                 content["spans"] = spans = _spans(job, kept)

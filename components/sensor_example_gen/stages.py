@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from components.ingest.errors import DataError
 from components.ingest.examples import ShardWriter, shard_name, split_folder
-from components.ingest.paths import remote
+from components.ingest.paths import open_file
 from components.ingest.sensor.buckets import BucketWriter, QuarantineWriter, read_bucket
 from components.ingest.sensor.features import SensorJob, bucket_windows, finish_parts
 from components.ingest.sensor.files import Part
 from components.ingest.sensor.kept import KeptPart, KeptReadings, Reject, name_of
 from components.ingest.sensor.tally import Tally
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 
 _ROWS = 16_384
 
@@ -114,7 +114,7 @@ def read_outcome(path: str) -> Tally:
     Raises:
       DataError: if the stage met with one.
     """
-    with remote().open(path, "rb") as file:
+    with open_file(path, "rb") as file:
         outcome = pickle.loads(file.read())
     if isinstance(outcome, DataError):
         raise outcome
@@ -137,6 +137,6 @@ class _Outcome:
     def __exit__(self, kind: object, error: object, trace: object) -> bool:
         if error is not None and not isinstance(error, DataError):
             return False
-        with WholeFile(self._path) as file:
+        with whole_file(self._path) as file:
             file.write(pickle.dumps(self._tally if error is None else error))
         return True

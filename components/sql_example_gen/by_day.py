@@ -17,7 +17,7 @@ from components.ingest.spans.days import days_of
 from components.ingest.spans.reading import Piece, Stretch, keep, plan_stretch, read_part
 from components.ingest.spans.refresh import Refreshed, look, refresh
 from components.ingest.spans.store import Day, DayStore
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 
 
 def refresh_by_beam(
@@ -104,7 +104,7 @@ class ReadDays(beam.DoFn):
             )
         except DataError as error:
             outcome = error
-        with WholeFile(_outcome_path(self._work, index, number)) as file:
+        with whole_file(_outcome_path(self._work, index, number)) as file:
             file.write(pickle.dumps(outcome))
         yield from ()
 

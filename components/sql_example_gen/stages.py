@@ -25,7 +25,7 @@ from components.ingest.paths import exists, open_file, rename
 from components.ingest.patience import read_part
 from components.ingest.plan import Column, Plan, Times
 from components.ingest.source import RowSource
-from components.ingest.whole_file import WholeFile, join
+from components.ingest.whole_file import join, whole_file
 
 _ERROR = "error.json"
 _PIECES = "pieces.json"
@@ -172,7 +172,7 @@ class CommitShards(beam.DoFn):
         for index in range(self._count):
             paths = [piece["path"] for piece in pieces if piece["index"] == index]
             _commit(paths, f"{self._folder}/{shard_name(index, self._count)}")
-        with WholeFile(f"{self._work}/{_PIECES}") as file:
+        with whole_file(f"{self._work}/{_PIECES}") as file:
             file.write(json.dumps(pieces).encode())
 
 
@@ -199,7 +199,7 @@ def _leave(work: str, error: DataError) -> None:
         "rule": error.rule,
         "mend": error.mend,
     }
-    with WholeFile(f"{work}/{_ERROR}") as file:
+    with whole_file(f"{work}/{_ERROR}") as file:
         file.write(json.dumps(told, default=str).encode())
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from components.ingest.sensor import stores
 from components.ingest.sensor.features import SensorJob, clean_parts
 from components.ingest.sensor.tally import Tally
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 
 _FOREVER = 1 << 62
 Span = tuple[int, int]
@@ -114,7 +114,7 @@ class FileIndex:
         path = self._path(name)
         if path is None:
             return
-        with WholeFile(str(path)) as file:
+        with whole_file(str(path)) as file:
             file.write(json.dumps(self._files).encode())
 
 

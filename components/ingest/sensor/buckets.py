@@ -11,7 +11,7 @@ import typing_extensions
 from components.ingest.paths import is_remote, open_file
 from components.ingest.sensor.plan import Plan, hash_entities
 from components.ingest.sensor.quarantine import QUARANTINE
-from components.ingest.whole_file import WholeFile
+from components.ingest.whole_file import whole_file
 
 
 class BucketWriter:
@@ -34,7 +34,7 @@ class BucketWriter:
         self._schema = plan.schema
         self._path = f"{folder}/{name}-{{:05d}}.arrow"
         self._buckets = buckets
-        self._open: dict[int, tuple[WholeFile, Any]] = {}
+        self._open: dict[int, Any] = {}
         self._closing = contextlib.ExitStack()
         self.files: dict[int, str] = {}
 
@@ -65,19 +65,18 @@ class BucketWriter:
         """Adds what ``part`` gave."""
         for bucket, readings in parts:
             if bucket not in self._open:
-                file = WholeFile(self._path.format(bucket))
-                stream = self._closing.enter_context(file)
-                self._open[bucket] = (file, pa.ipc.new_stream(stream, self._schema))
-            self._open[bucket][1].write_batch(readings)
+                file = self._closing.enter_context(whole_file(self._path.format(bucket)))
+                self._open[bucket] = pa.ipc.new_stream(file, self._schema)
+            self._open[bucket].write_batch(readings)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None:
             self._closing.__exit__(kind, error, trace)
             return
         with self._closing:
-            for _, writer in self._open.values():
+            for writer in self._open.values():
                 writer.close()
-        self.files = {bucket: file.path for bucket, (file, _) in self._open.items()}
+        self.files = {bucket: self._path.format(bucket) for bucket in self._open}
 
 
 def read_bucket(plan: Plan, paths: list[str]) -> pa.Table:
@@ -94,7 +93,7 @@ class QuarantineWriter:
     """Writes quarantine rows to a Parquet file that appears when it is whole; none without rows."""
 
     def __init__(self, path: str) -> None:
-        self._file = WholeFile(path)
+        self._file = whole_file(path)
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> typing_extensions.Self:

@@ -23,7 +23,7 @@ from components.ingest.sensor.plan import Plan
 from components.ingest.sensor.quarantine import rejected_rows
 from components.ingest.sensor.source import SensorSource
 from components.ingest.sensor.tally import Tally
-from components.ingest.whole_file import WholeFile, join
+from components.ingest.whole_file import join, whole_file
 from components.point_in_time_join.bucket_files import BucketFiles
 
 ROWS = 20_000
@@ -70,7 +70,7 @@ def write_small_shard(folder: Path) -> None:
 
 
 def write_whole(folder: Path) -> None:
-    with WholeFile(f"{folder}/report.json") as file:
+    with whole_file(f"{folder}/report.json") as file:
         file.write(b"x" * (1 << 20))
 
 
@@ -151,7 +151,7 @@ def test_a_name_without_a_folder_lies_where_the_process_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with WholeFile("report.json") as file:
+    with whole_file("report.json") as file:
         file.write(b"{}")
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
